@@ -1,0 +1,135 @@
+"""Data: indexed sources in their own units, and invertible transforms into the units a model sees.
+
+    y = T_n(... T_1(x))        log p_x(x) = log p_y(y) + sum log |dT_i|
+
+A source has examples with fixed positions: example `i` of a split is the same tensor in every process and on
+every day. Shuffling, batching and sharding belong to whoever reads it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fokker.noise import Noise
+
+__all__ = ["Batch", "Chain", "DataSource", "Examples", "Split", "Transform"]
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some examples.
+
+    Args:
+        x: Examples in the source's own units, (B, *D), float32.
+        cond: Conditioning tensors, batch first; class labels under `label`, int64, (B,).
+    """
+
+    x: "Tensor"
+    cond: dict[str, "Tensor"]
+
+
+class Examples(ABC):
+    """An opened split: a fixed, indexed sequence of examples."""
+
+    event_shape: tuple[int, ...]
+    classes: int | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    @abstractmethod
+    def fetch(self, index: Sequence[int]) -> Batch:
+        """Read the examples at these positions, in this order.
+
+        Args:
+            index: Positions in [0, len), repeats allowed.
+
+        Raises:
+            DataError: If an example cannot be read; the message names the file.
+        """
+
+
+class Transform(ABC):
+    """An invertible map of examples with a known log-determinant; subclasses are components."""
+
+    kind: ClassVar[str] = "transform"
+
+    def fit(self, x: "Tensor") -> "Transform":
+        """The same transform with every value that depends on the data filled in, from examples (N, *D)."""
+        return self
+
+    @abstractmethod
+    def forward(self, x: "Tensor", noise: "Noise") -> "Tensor":
+        """Map examples (B, *D) towards the model's units; `noise` serves dequantisation only."""
+
+    @abstractmethod
+    def inverse(self, y: "Tensor") -> "Tensor":
+        """Map back; exact on values that `forward` has produced."""
+
+    @abstractmethod
+    def log_det(self, x: "Tensor") -> "Tensor":
+        """`log |det d forward / d x|` at `x`, in nats, summed over dimensions, (B,)."""
+
+
+class DataSource(ABC):
+    """A data source's configuration; subclasses are components (`@component`).
+
+    Every source has a field `transforms: tuple[Transform, ...]`, applied in their order.
+    """
+
+    kind: ClassVar[str] = "data"
+    transforms: tuple[Transform, ...]
+
+    @abstractmethod
+    def open(self, split: Split = "train") -> Examples:
+        """Open a split, reading or downloading what is needed.
+
+        Raises:
+            DataError: If the data is missing or damaged; the message names the file and what to do.
+        """
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Transforms applied one after another.
+
+    Args:
+        transforms: In the order in which `forward` applies them.
+    """
+
+    transforms: tuple[Transform, ...] = ()
+
+    def fit(self, x: "Tensor", noise: "Noise") -> "Chain":
+        """Fit each transform on what the ones before it make of the examples (N, *D)."""
+        fitted = []
+        for transform in self.transforms:
+            fitted.append(transform.fit(x))
+            x = fitted[-1].forward(x, noise)
+        return Chain(tuple(fitted))
+
+    def forward(self, x: "Tensor", noise: "Noise") -> "Tensor":
+        """Data's own units to the model's units, (B, *D)."""
+        for transform in self.transforms:
+            x = transform.forward(x, noise)
+        return x
+
+    def inverse(self, y: "Tensor") -> "Tensor":
+        """The model's units back to the data's own units, (B, *D)."""
+        for transform in reversed(self.transforms):
+            y = transform.inverse(y)
+        return y
+
+    def forward_with_log_det(self, x: "Tensor", noise: "Noise") -> tuple["Tensor", "Tensor"]:
+        """The model's units, and the log-determinants summed along the way in nats, (B,)."""
+        total = x.new_zeros(x.shape[0])
+        for transform in self.transforms:
+            total = total + transform.log_det(x)
+            x = transform.forward(x, noise)
+        return x, total

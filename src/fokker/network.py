@@ -1,0 +1,67 @@
+"""Networks: a frozen configuration that builds the `nn.Module` behind a learned score.
+
+    output = backbone(x, label, cond)        x (B, *D), label (B,), output (B, *D)
+
+The backbone knows nothing of perturbations: what it is told of the time is the `label` (see `fokker.label`),
+and how its output is read is the parameterization (see `fokker.prediction`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from math import prod
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Condition", "DataSpec", "Network"]
+
+Condition: TypeAlias = "Mapping[str, Tensor] | None"
+"""What a model is conditioned on: named tensors, batch first; class labels are `cond["label"]`, int64, (B,)."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a network must know of the data that it will see.
+
+    Args:
+        event_shape: Shape of one example, `*D`; any number of dimensions, at least one.
+        classes: Number of classes if examples carry a label in `cond["label"]`, else None.
+        condition: Shapes of further conditioning tensors by name, without the batch dimension.
+        levels: Number of levels of a tabulated perturbation, None for a continuous one.
+    """
+
+    event_shape: tuple[int, ...]
+    classes: int | None = None
+    condition: Mapping[str, tuple[int, ...]] = dataclass_field(default_factory=dict)
+    levels: int | None = None
+
+    @property
+    def numel(self) -> int:
+        """Number of values in one example."""
+        return prod(self.event_shape)
+
+
+class Network(ABC):
+    """A network's configuration; subclasses are components (`@component`)."""
+
+    kind: ClassVar[str] = "network"
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> "nn.Module":
+        """Build the backbone with freshly initialised weights, on the CPU, in float32.
+
+        Initial weights are drawn from torch's global generator, which the caller seeds.
+
+        Args:
+            spec: Event shape, number of classes and conditions of the data.
+
+        Returns:
+            A module with `forward(x, label, cond=None)`: `x` (B, *D), `label` (B,) floating or int64, `cond` a
+            mapping of batch-first tensors or None; the output has the shape of `x`.
+
+        Raises:
+            ConfigError: If the network cannot take this event shape, with what would fit.
+        """
