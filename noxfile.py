@@ -1,0 +1,121 @@
+"""The checks of fokker, each one a nox session.
+
+`tests`, `types`, `demo` and `bench` share one environment, made by the session `environment`, because torch is large:
+`nox -s tests` makes or refreshes it first, `nox -R -s tests` takes it as it is. `lint` and `docs` have small
+environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "tests", "docs", "wheel"]
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHON_VERSIONS = nox.project.python_versions(PROJECT)
+BUILT_IN = {"core", *PROJECT["project"]["entry-points"]["fokker"]}
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Installs `what` at the tested versions."""
+    session.install("-c", "constraints.txt", *what)
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def run_shared(session: nox.Session, program: str, *args: str) -> None:
+    """Runs a program of the shared environment."""
+    scripts = "Scripts" if sys.platform == "win32" else "bin"
+    session.run(str(session.env_dir.parent / "environment" / scripts / program), *args, external=True)
+
+
+@nox.session(reuse_venv=True)
+def environment(session: nox.Session) -> None:
+    """Make the environment that tests, types, demo and bench share."""
+    install(session, "-e", ".", *group("test"), *group("types"))
+
+
+@nox.session(python=False, requires=["environment"])
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    run_shared(session, "pytest", *session.posargs)
+
+
+@nox.session(python=False, requires=["environment"])
+def types(session: nox.Session) -> None:
+    """Check the types of the package and of the built-in plugins."""
+    run_shared(session, "mypy", *session.posargs)
+
+
+@nox.session(python=False, requires=["environment"])
+def demo(session: nox.Session) -> None:
+    """Train, sample and report in under two minutes; the page is demo/report.html."""
+    run_shared(session, "fokker", "demo", "--out", "demo", *session.posargs)
+
+
+@nox.session(python=False, requires=["environment"])
+def bench(session: nox.Session) -> None:
+    """Measure what benchmarks/ measures; run nothing else meanwhile."""
+    run_shared(session, "pytest", "benchmarks", "--benchmark-enable", *session.posargs)
+
+
+@nox.session(python=PYTHON_VERSIONS)
+def matrix(session: nox.Session) -> None:
+    """Run the tests on every Python version that pyproject.toml claims, each in an environment of its own."""
+    install(session, "-e", ".", *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    install(session, *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(reuse_venv=True)
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; a warning is an error."""
+    install(session, *group("docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(reuse_venv=True)
+def build(session: nox.Session) -> None:
+    """Build the source archive, and the wheel from it, into dist/."""
+    install(session, *group("wheel"))
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+
+
+@nox.session(requires=["build"])
+def wheel(session: nox.Session) -> None:
+    """Install the wheel alone, see every built-in plugin load, and see a broken plugin break nothing else."""
+    install(session, *map(str, (ROOT / "dist").glob("*.whl")))
+    with session.chdir(session.create_tmp()):
+        session.run("fokker", "--version")
+        expect_plugins(session, dict.fromkeys(BUILT_IN, "loaded"))
+        session.install("--no-deps", str(ROOT / "tests" / "packaging" / "broken"))
+        expect_plugins(session, {**dict.fromkeys(BUILT_IN, "loaded"), "broken": "failed"})
+        session.run("fokker", "list")
+
+
+def expect_plugins(session: nox.Session, expected: dict[str, str]) -> None:
+    """Compares what `fokker plugins` says of each plugin with what it should say."""
+    listed = json.loads(session.run("fokker", "plugins", "--json", silent=True))
+    found = {plugin["name"]: plugin["status"] for plugin in listed}
+    if found != expected:
+        session.error(f"expected the plugins {expected}, found {found}: {listed}")
+    silent = [plugin["name"] for plugin in listed if plugin["status"] == "loaded" and not plugin["components"]]
+    if silent:
+        session.error(f"loaded, but register no component: {', '.join(silent)}")
