@@ -1,0 +1,3 @@
+"""Fails on import, as a plugin with a missing dependency does."""
+
+raise ImportError("fokker_broken fails on purpose")
