@@ -8,6 +8,7 @@ environments without torch, `wheel` has a bare one that holds nothing but the bu
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import nox
@@ -17,6 +18,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests", "docs", "wheel"]
 
 ROOT = Path(__file__).parent
+SOURCES = (ROOT / "src", ROOT / "plugins" / "builtin")
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHON_VERSIONS = nox.project.python_versions(PROJECT)
 BUILT_IN = {"core", *PROJECT["project"]["entry-points"]["fokker"]}
@@ -101,13 +103,24 @@ def build(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def wheel(session: nox.Session) -> None:
     """Install the wheel alone, see every built-in plugin load, and see a broken plugin break nothing else."""
-    install(session, *map(str, (ROOT / "dist").glob("*.whl")))
+    (archive,) = (ROOT / "dist").glob("*.whl")
+    expect_all_sources(session, archive)
+    install(session, str(archive))
     with session.chdir(session.create_tmp()):
         session.run("fokker", "--version")
         expect_plugins(session, dict.fromkeys(BUILT_IN, "loaded"))
         session.install("--no-deps", str(ROOT / "tests" / "packaging" / "broken"))
         expect_plugins(session, {**dict.fromkeys(BUILT_IN, "loaded"), "broken": "failed"})
         session.run("fokker", "list")
+
+
+def expect_all_sources(session: nox.Session, archive: Path) -> None:
+    """Compares the files of a wheel with the sources: code, recipes and all else."""
+    paths = ((path, root) for root in SOURCES for path in root.rglob("*") if path.is_file())
+    expected = {path.relative_to(root).as_posix() for path, root in paths if path.suffix != ".pyc"}
+    shipped = {name for name in zipfile.ZipFile(archive).namelist() if ".dist-info/" not in name}
+    if shipped != expected:
+        session.error(f"the wheel lacks {sorted(expected - shipped)}, has too much {sorted(shipped - expected)}")
 
 
 def expect_plugins(session: nox.Session, expected: dict[str, str]) -> None:
