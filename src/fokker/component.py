@@ -10,7 +10,7 @@ import math
 import re
 import types
 import typing
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import annotated_types as at
 
@@ -124,7 +124,9 @@ def _check(where: str, hint: Any, value: Any) -> None:
             allowed = ", ".join(str(a) for a in get_args(hint))
             raise ConfigError(f"{where} must be one of {allowed}, got {value!r}.")
         return
-    if origin is tuple and isinstance(value, (tuple, list)):
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            raise ConfigError(f"{where} must be a list, got {value!r}.")
         inner = get_args(hint)
         each = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
         if len(each) != len(value):
@@ -145,11 +147,11 @@ def _check(where: str, hint: Any, value: Any) -> None:
 
 
 def _check_union(where: str, options: tuple[Any, ...], bounds: tuple[Any, ...], value: Any) -> None:
+    if value is None and type(None) in options:
+        return
     failure: ConfigError | None = None
     for option in options:
         if option is type(None):
-            if value is None:
-                return
             continue
         try:
             _check(where, Annotated[(option, *bounds)] if bounds else option, value)
@@ -236,8 +238,7 @@ def _type_text(hint: Any) -> str:
         return "list of " + _type_text(get_args(hint)[0])
     if hint in (int, float, str, bool):
         return {int: "integer", float: "number", str: "text", bool: "true or false"}[hint]
-    kind: ClassVar[str] | None = getattr(hint, "kind", None)  # type: ignore[misc]
-    return kind or getattr(hint, "__name__", str(hint))
+    return str(getattr(hint, "kind", None) or getattr(hint, "__name__", hint))
 
 
 def _documented_args(cls: type) -> dict[str, str]:
@@ -245,7 +246,5 @@ def _documented_args(cls: type) -> dict[str, str]:
     section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", doc, re.MULTILINE)
     if section is None:
         return {}
-    entries = re.findall(
-        r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section.group(1), re.MULTILINE
-    )
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section.group(1), re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}

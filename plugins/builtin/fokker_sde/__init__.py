@@ -1,0 +1,22 @@
+"""Score-based modelling through SDEs (Song et al., 2021): predictors, correctors and their composition."""
+
+from typing import Any
+
+from fokker import hookimpl
+
+__all__ = ["fokker_register"]
+
+
+@hookimpl
+def fokker_register(registry: Any) -> None:
+    """Register the built-in components of this plugin."""
+    em = "fokker_sde.euler_maruyama:EulerMaruyama"
+    rd = "fokker_sde.reverse_diffusion:ReverseDiffusion"
+    registry.sampler("pc", "fokker_sde.pc:PredictorCorrector", summary="Any predictor with any corrector.")
+    registry.sampler("euler-maruyama", em, summary="Euler-Maruyama on the reverse SDE.")
+    registry.sampler("reverse-diffusion", rd, summary="The forward transition's discretisation, reversed.")
+    registry.predictor("identity", "fokker_sde.pc:Identity", summary="No prediction: the time alone goes on.")
+    registry.predictor("euler-maruyama", em, summary="Euler-Maruyama on the reverse SDE.")
+    registry.predictor("reverse-diffusion", rd, summary="The forward transition's discretisation, reversed.")
+    registry.corrector("unchanged", "fokker_sde.pc:Unchanged", summary="No correction.")
+    registry.corrector("langevin", "fokker_sde.langevin:Langevin", summary="Langevin steps of a set signal-to-noise.")

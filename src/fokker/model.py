@@ -1,0 +1,115 @@
+"""Score models: a state, a time and conditions in, a `Prediction` out.
+
+A model carries the perturbation that it was made for, so that the two cannot be mismatched at a call. Guidance is
+a model around a model; an exact law is a model without a network.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fokker.label import Label
+from fokker.parameterization import Parameterization
+from fokker.perturbation import Perturbation, Scale, expand
+from fokker.prediction import Prediction, Rates
+
+__all__ = ["Counted", "NetworkModel", "ScoreModel", "rates_at"]
+
+Cond = Mapping[str, Tensor] | None
+
+
+class ScoreModel(ABC):
+    """What samplers, objectives and likelihoods see of a model."""
+
+    @property
+    @abstractmethod
+    def perturbation(self) -> Perturbation:
+        """The perturbation whose marginals the model describes."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, t: Tensor | float, cond: Cond = None) -> Prediction:
+        """Predict at noisy data.
+
+        Args:
+            x: Noisy data, (B, *D).
+            t: One time in [0, 1], a float or (), or one per example, (B,).
+            cond: Conditioning tensors by name, batch first; class labels under `label`.
+
+        Returns:
+            A prediction whose tensors have the shape, dtype and device of `x`.
+        """
+
+
+class NetworkModel(ScoreModel):
+    """A network read through a parameterization and told a label.
+
+    Args:
+        backbone: Module with `forward(x, label, cond)`, see `fokker.network`.
+        perturbation: The perturbation it is trained with.
+        parameterization: How its input and output are read.
+        label: What it is told of the time.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, perturbation: Perturbation, parameterization: Parameterization, label: Label
+    ) -> None:
+        self.backbone = backbone
+        self.parameterization = parameterization
+        self.label = label
+        self._perturbation = perturbation
+
+    @property
+    def perturbation(self) -> Perturbation:
+        """The perturbation it is trained with."""
+        return self._perturbation
+
+    def __call__(self, x: Tensor, t: Tensor | float, cond: Cond = None) -> Prediction:
+        """Scale, evaluate the network, read; see `ScoreModel`."""
+        p = self._perturbation
+        alpha, sigma = p.scales(t, x)
+        output = self.backbone(self.parameterization.inputs(x, alpha, sigma), self._label(t, x), cond)
+        return self.parameterization.predict(output, x, alpha, sigma, rates_at(p, t, x))
+
+    def _label(self, t: Tensor | float, x: Tensor) -> Tensor:
+        host = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+        label = self.label(self._perturbation, host)
+        if label.is_floating_point():
+            label = label.to(x.dtype)
+        return label.to(x.device).expand(x.shape[0])
+
+
+class Counted(ScoreModel):
+    """A model that counts its evaluations.
+
+    Args:
+        model: The model whose calls are counted, inside any guidance.
+    """
+
+    def __init__(self, model: ScoreModel) -> None:
+        self.model = model
+        self.calls = 0
+
+    @property
+    def perturbation(self) -> Perturbation:
+        """That of the counted model."""
+        return self.model.perturbation
+
+    def __call__(self, x: Tensor, t: Tensor | float, cond: Cond = None) -> Prediction:
+        """Count one evaluation per sample and pass on."""
+        self.calls += 1
+        return self.model(x, t, cond)
+
+
+def rates_at(perturbation: Perturbation, t: Tensor | float, x: Tensor) -> Rates:
+    """(alpha', sigma') at `t` when they are asked for, shaped to multiply `x`; floats for a single time."""
+
+    def rates() -> tuple[Scale, Scale]:
+        host = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+        d_alpha, d_sigma = perturbation.rates(host)
+        if host.ndim == 0:
+            return float(d_alpha), float(d_sigma)
+        return expand(d_alpha.to(x.device, x.dtype), x), expand(d_sigma.to(x.device, x.dtype), x)
+
+    return rates

@@ -1,0 +1,103 @@
+"""Objectives: what training minimises.
+
+    loss_i = w(t) / 2 |x0_model(alpha x0 + sigma z, t) - x0|^2,    summed over dimensions
+
+Losses carry the factor 1/2 and are summed over dimensions; an objective that follows a source without 1/2 says so.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from fokker.component import component
+from fokker.model import ScoreModel
+from fokker.noise import Noise
+from fokker.perturbation import Perturbation
+from fokker.prediction import Prediction
+from fokker.weighting import EDMWeight, Weighting
+
+__all__ = ["Denoising", "Objective", "weighted_square"]
+
+Cond = Mapping[str, Tensor] | None
+
+
+class Objective(ABC):
+    """A loss per example; subclasses are components (`@component`)."""
+
+    kind: ClassVar[str] = "objective"
+
+    @abstractmethod
+    def times(self, perturbation: Perturbation, u: Tensor) -> Tensor:
+        """Turn uniform numbers in [0, 1) into the times to train at.
+
+        Args:
+            perturbation: The perturbation.
+            u: float64 on the host, (B,).
+
+        Returns:
+            Times in [t_min, 1], float64 on the host, (B,).
+
+        Raises:
+            ConfigError: If the perturbation has no such times.
+        """
+
+    @abstractmethod
+    def loss(self, model: ScoreModel, x0: Tensor, t: Tensor, noise: Noise, cond: Cond = None) -> Tensor:
+        """The loss of each example.
+
+        Args:
+            model: The model in training.
+            x0: Clean data in the model's units, (B, *D); left untouched.
+            t: Times from `times`, (B,).
+            noise: Source of all randomness.
+            cond: Conditions passed on to the model.
+
+        Returns:
+            Losses, (B,), differentiable in the model's parameters.
+        """
+
+
+@component
+class Denoising(Objective):
+    """Denoising score matching over a range of noise levels (Vincent, 2011, eq. 11; Song et al., 2021, eq. 7).
+
+        t ~ U[t_min, 1],    loss = w(t) / 2 |x0 error|^2
+
+    Args:
+        weighting: The factor w(t) of the squared error of x0.
+    """
+
+    weighting: Weighting = EDMWeight()
+
+    def times(self, perturbation: Perturbation, u: Tensor) -> Tensor:
+        """Uniform between t_min and 1."""
+        return perturbation.t_min + (1 - perturbation.t_min) * u
+
+    def loss(self, model: ScoreModel, x0: Tensor, t: Tensor, noise: Noise, cond: Cond = None) -> Tensor:
+        """See `Objective.loss`."""
+        eps = noise(x0)
+        prediction = model(model.perturbation.perturb(x0, t, eps), t, cond)
+        return weighted_square(self.weighting, model.perturbation, prediction, x0, eps, t) / 2
+
+
+def weighted_square(
+    weighting: Weighting, perturbation: Perturbation, prediction: Prediction, x0: Tensor, eps: Tensor, t: Tensor
+) -> Tensor:
+    """w(t) |x0 error|^2 summed over dimensions, (B,), without ever forming the difference of two x0.
+
+    Args:
+        weighting: The factor w(t).
+        perturbation: The perturbation.
+        prediction: The model's answer at alpha x0 + sigma eps.
+        x0: Clean data, (B, *D).
+        eps: The noise, (B, *D).
+        t: Times, (B,).
+    """
+    residual, gain = prediction.residual(x0, eps)
+    weight = weighting(perturbation, t.detach().to("cpu", torch.float64)).to(x0.device, x0.dtype)
+    # the gain goes with the root the square root of the weight: at small noise the one is huge and the other tiny
+    scale = weight.sqrt() * (gain.flatten() if isinstance(gain, Tensor) else gain)
+    return (residual.flatten(1).square().sum(1)) * scale.square()

@@ -1,0 +1,279 @@
+"""Samplers: trajectories down a grid of times, from noise to data.
+
+    for k in 0 .. N-1:  x at t_k  ->  x at t_{k+1},    t_0 > t_1 > ... > t_N
+
+A one-step method writes `coefficients`, evaluated for the whole grid at once in float64 on the host, and `step`,
+which is told where it starts and where it lands. Samplers keep no state between calls and draw only from `noise`.
+The end of a trajectory belongs to `trajectory()` below, not to any sampler.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from fokker.errors import ConfigError
+from fokker.model import ScoreModel
+from fokker.noise import Noise, SilentEnd
+from fokker.perturbation import Perturbation, Scale
+
+__all__ = [
+    "Claims",
+    "Coefficients",
+    "Corrector",
+    "Final",
+    "OneStep",
+    "Sampler",
+    "State",
+    "by_step",
+    "check_grid",
+    "sample",
+    "trajectory",
+]
+
+Cond = Mapping[str, Tensor] | None
+Coefficients: TypeAlias = Mapping[str, Scale]
+"""A step's coefficients: Python floats, or (B, 1, ..., 1) where each example has its own times."""
+
+Final = Literal["tweedie", "mean", "none"]
+"""How a trajectory ends: with the expected data (one more evaluation), without the last noise, or as it is."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class State:
+    """A point of a trajectory.
+
+    Args:
+        t: The time, a float, or one per example, (B,).
+        x: The state, (B, *D).
+    """
+
+    t: float | Tensor
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a sampler claims of itself and the tests measure.
+
+    Args:
+        order: Order of convergence on the probability-flow ODE, with zero noise; None where that is not its limit.
+        weak_order: Order in which moments converge to the reverse SDE's, for stochastic samplers.
+        evaluations: Evaluations of the model per step, the end not counted; None where it varies.
+        stochastic: Whether it draws from `noise`.
+        schedule_invariant: Whether its states, scaled by 1 / alpha, depend on the log-SNRs of the grid alone.
+        exact_on_point_mass: Whether it carries a single data point's law along without error.
+        shared_steps: Whether examples of one batch share adaptive steps, so that they agree with themselves alone
+            only within the tolerance.
+    """
+
+    order: int | None = None
+    weak_order: int | None = None
+    evaluations: int | None = 1
+    stochastic: bool = False
+    schedule_invariant: bool = False
+    exact_on_point_mass: bool = False
+    shared_steps: bool = False
+
+
+class Sampler(ABC):
+    """A way down; subclasses are components (`@component`)."""
+
+    kind: ClassVar[str] = "sampler"
+
+    @property
+    @abstractmethod
+    def claims(self) -> Claims:
+        """What the sampler claims and the tests measure."""
+
+    @abstractmethod
+    def trajectory(
+        self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Cond = None
+    ) -> Iterator[State]:
+        """Go down the grid from a state at its first time.
+
+        Args:
+            model: The model, carrying its perturbation.
+            x: State at `grid[0]`, (B, *D); left untouched.
+            grid: Strictly decreasing times, float64 on the host, (N + 1,).
+            noise: Source of all randomness; the very last update draws from `noise.final`.
+            cond: Conditions passed on to the model.
+
+        Yields:
+            The state at `grid[0]` and after every step; each is a tensor of its own.
+        """
+
+
+class OneStep(Sampler):
+    """A sampler whose step depends on nothing but where it starts and where it lands.
+
+    Also what a predictor is: `pc` composes it with a corrector.
+    """
+
+    kind: ClassVar[str] = "predictor"
+
+    @abstractmethod
+    def coefficients(self, p: Perturbation, t: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """Coefficients of the steps from `t` to `s`.
+
+        Args:
+            p: The perturbation.
+            t: Where the steps start, float64, any shape.
+            s: Where they land, likewise.
+
+        Returns:
+            Named float64 tensors shaped like `t`.
+        """
+
+    @abstractmethod
+    def step(
+        self,
+        model: ScoreModel,
+        x: Tensor,
+        t: float | Tensor,
+        s: float | Tensor,
+        c: Coefficients,
+        noise: Noise,
+        cond: Cond = None,
+    ) -> Tensor:
+        """One step from `t` to `s`, returned as a new tensor, (B, *D)."""
+
+    def trajectory(
+        self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Cond = None
+    ) -> Iterator[State]:
+        """One step after another; see `Sampler.trajectory`."""
+        steps = by_step(self.coefficients(model.perturbation, grid[:-1], grid[1:]))
+        times: list[float] = grid.tolist()
+        yield State(times[0], x)
+        for k, c in enumerate(steps):
+            source = noise.final if k == len(steps) - 1 else noise
+            x = self.step(model, x, times[k], times[k + 1], c, source, cond)
+            yield State(times[k + 1], x)
+
+
+class Corrector(ABC):
+    """One update that leaves the law at its time in place; subclasses are components (`@component`).
+
+    How many updates are made belongs to the sampler that composes it.
+    """
+
+    kind: ClassVar[str] = "corrector"
+
+    @property
+    @abstractmethod
+    def claims(self) -> Claims:
+        """What the corrector claims; `evaluations` is per update."""
+
+    @abstractmethod
+    def coefficients(self, p: Perturbation, t: Tensor) -> dict[str, Tensor]:
+        """Coefficients of an update at times `t`, float64 of any shape."""
+
+    @abstractmethod
+    def correct(
+        self, model: ScoreModel, x: Tensor, t: float | Tensor, c: Coefficients, noise: Noise, cond: Cond = None
+    ) -> Tensor:
+        """One update at time `t`, returned as a new tensor, (B, *D)."""
+
+
+def by_step(coefficients: Mapping[str, Tensor]) -> list[dict[str, float]]:
+    """Turn coefficients of a whole grid, tensors (N,), into one dictionary of Python floats per step."""
+    names = list(coefficients)
+    columns = [coefficients[name].tolist() for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def check_grid(grid: Tensor) -> None:
+    """Refuse a grid that does not decrease strictly within [0, 1].
+
+    Raises:
+        ConfigError: Naming the two times.
+    """
+    if grid.ndim != 1 or len(grid) < 1:
+        raise ConfigError(f"A grid is a list of times; got a tensor of shape {tuple(grid.shape)}.")
+    if not bool(((grid >= 0) & (grid <= 1)).all()):
+        raise ConfigError(f"The times of a grid lie in [0, 1]; got {float(grid.min()):g} to {float(grid.max()):g}.")
+    bad = (grid.diff() >= 0).nonzero()
+    if len(bad):
+        k = int(bad[0])
+        raise ConfigError(
+            f"A grid decreases strictly; grid[{k}] = {float(grid[k]):.6g} is followed by "
+            f"grid[{k + 1}] = {float(grid[k + 1]):.6g}. Ask for fewer steps."
+        )
+
+
+@torch.no_grad()
+def trajectory(
+    model: ScoreModel,
+    sampler: Sampler,
+    grid: Tensor,
+    noise: Noise,
+    x: Tensor,
+    *,
+    cond: Cond = None,
+    final: Final = "tweedie",
+) -> Iterator[State]:
+    """The whole way down, its end included: the one loop that all sampling goes through.
+
+    Progress bars, snapshots and early stopping are things that a caller does with the iterator.
+
+    Args:
+        model: The model, carrying its perturbation.
+        sampler: The way down.
+        grid: Strictly decreasing times, float64 on the host, (N + 1,).
+        noise: Source of all randomness.
+        x: State at `grid[0]`, (B, *D), such as `start(...)`; left untouched.
+        cond: Conditions passed on to the model.
+        final: `tweedie` appends the expected data given the last state (one more evaluation per sample; Efron,
+            2011), `mean` makes the last update without noise, `none` keeps the last state.
+
+    Yields:
+        States; the last one is the sample.
+
+    Raises:
+        ConfigError: If the grid does not decrease strictly.
+    """
+    check_grid(grid)
+    if final == "mean":
+        noise = SilentEnd(noise)
+    state = State(float(grid[0]), x)
+    for state in sampler.trajectory(model, x, grid, noise, cond):
+        yield state
+    if final == "tweedie":
+        yield State(0.0, model(state.x, state.t, cond).x0)
+
+
+def sample(
+    model: ScoreModel,
+    sampler: Sampler,
+    grid: Tensor,
+    noise: Noise,
+    shape: tuple[int, ...],
+    *,
+    cond: Cond = None,
+    final: Final = "tweedie",
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw samples: start from the prior, go down, return the end.
+
+    Args:
+        model: The model, carrying its perturbation.
+        sampler: The way down.
+        grid: Strictly decreasing times, float64 on the host, (N + 1,).
+        noise: Source of all randomness, the start included.
+        shape: (B, *D).
+        cond: Conditions passed on to the model.
+        final: See `trajectory`.
+        dtype: Of the states.
+        device: Of the states.
+
+    Returns:
+        Samples in the model's units, (B, *D).
+    """
+    x = model.perturbation.prior_std * noise(torch.empty(shape, dtype=dtype, device=device))
+    for state in trajectory(model, sampler, grid, noise, x, cond=cond, final=final):
+        x = state.x
+    return x
