@@ -67,7 +67,8 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=False, requires=["environment"])
 def bench(session: nox.Session) -> None:
     """Measure what benchmarks/ measures; run nothing else meanwhile."""
-    run_shared(session, "pytest", "benchmarks", "--benchmark-enable", *session.posargs)
+    options = ["--benchmark-enable", "--benchmark-columns=median,iqr,rounds"]
+    run_shared(session, "pytest", "benchmarks", *options, *session.posargs)
 
 
 @nox.session(python=PYTHON_VERSIONS)
