@@ -16,7 +16,7 @@ import annotated_types as at
 
 from fokker.errors import ConfigError
 
-__all__ = ["Field", "component", "constraint_text", "describe", "reference", "summary"]
+__all__ = ["Field", "component", "constraint_text", "describe", "reference", "summary", "type_text"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def component(cls: type[T]) -> type[T]:
     Raises:
         ConfigError: On construction, for a value of the wrong type, not finite, or out of its range.
     """
-    own = cls.__dict__.get("__post_init__")
+    own = getattr(cls, "__post_init__", None)
 
     def __post_init__(self: Any) -> None:
         check_fields(self)
@@ -70,7 +70,7 @@ def describe(cls: type) -> list[Field]:
         Field(
             name=f.name,
             annotation=hints[f.name],
-            type=_type_text(hints[f.name]),
+            type=type_text(hints[f.name]),
             default=f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default,
             constraint=constraint_text(hints[f.name]),
             doc=docs.get(f.name, ""),
@@ -92,13 +92,21 @@ def reference(cls: type) -> str:
 
 
 def check_fields(self: Any) -> None:
-    """Check every field of a component against its annotation.
+    """Check every field of a component against its annotation; lists become tuples, so that it can be hashed.
 
     Raises:
         ConfigError: For the first field that does not fit.
     """
     for name, hint in _hints(type(self)).items():
-        _check(f"{type(self).__name__}.{name}", hint, getattr(self, name))
+        value = getattr(self, name)
+        if isinstance(value, list):
+            value = _frozen(value)
+            object.__setattr__(self, name, value)
+        _check(f"{type(self).__name__}.{name}", hint, value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 
 
 def _hints(cls: type) -> dict[str, Any]:
@@ -125,7 +133,7 @@ def _check(where: str, hint: Any, value: Any) -> None:
             raise ConfigError(f"{where} must be one of {allowed}, got {value!r}.")
         return
     if origin is tuple:
-        if not isinstance(value, (tuple, list)):
+        if not isinstance(value, tuple):
             raise ConfigError(f"{where} must be a list, got {value!r}.")
         inner = get_args(hint)
         each = [inner[0]] * len(value) if len(inner) == 2 and inner[1] is Ellipsis else list(inner)
@@ -140,7 +148,8 @@ def _check(where: str, hint: Any, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ConfigError(f"{where} must be a whole number, got {value!r}.")
     elif isinstance(hint, type) and not isinstance(value, hint):
-        raise ConfigError(f"{where} must be a {hint.__name__}, got {value!r}.")
+        what = {bool: "true or false", str: "text"}.get(hint, f"a {hint.__name__}")
+        raise ConfigError(f"{where} must be {what}, got {value!r}.")
     for bound in _flatten(bounds):
         if not _holds(bound, value):
             raise ConfigError(f"{where} must be {_bound_text(bound)}, got {value!r}.")
@@ -188,6 +197,8 @@ def _holds(bound: Any, value: Any) -> bool:
             return len(value) <= high
         case at.MultipleOf(multiple_of=step):
             return bool(value % step == 0)
+        case at.BaseMetadata():
+            raise TypeError(f"{bound!r} is not a bound that components know.")
         case _:
             return True
 
@@ -223,19 +234,25 @@ def constraint_text(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(str(a) for a in get_args(hint))
     nested_texts = [constraint_text(a) for a in get_args(hint) if a is not type(None) and a is not Ellipsis]
+    if get_origin(hint) is tuple:
+        nested_texts = [f"each {t}" for t in nested_texts if t]
     return " or ".join(dict.fromkeys(t for t in nested_texts if t))
 
 
-def _type_text(hint: Any) -> str:
+def type_text(hint: Any) -> str:
+    """The type of an annotation in words, without its constraints, such as `list of numbers`."""
     origin = get_origin(hint)
     if origin is Annotated:
-        return _type_text(get_args(hint)[0])
+        return type_text(get_args(hint)[0])
     if origin is Literal:
         return "word"
     if origin in (typing.Union, types.UnionType):
-        return " or ".join("none" if a is type(None) else _type_text(a) for a in get_args(hint))
+        return " or ".join("none" if a is type(None) else type_text(a) for a in get_args(hint))
     if origin is tuple:
-        return "list of " + _type_text(get_args(hint)[0])
+        each = [a for a in get_args(hint) if a is not Ellipsis]
+        word = type_text(each[0])
+        plural = f"{word}s" if word in ("integer", "number", "word") else word
+        return f"list of {plural}" if len(each) == 1 else f"list of {len(each)} {plural}"
     if hint in (int, float, str, bool):
         return {int: "integer", float: "number", str: "text", bool: "true or false"}[hint]
     return str(getattr(hint, "kind", None) or getattr(hint, "__name__", hint))
