@@ -1,0 +1,16 @@
+"""The command line."""
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = {
+    "demo": ("fokker.cli.demo:demo", "Train on embedded data, sample, and write a report, in under two minutes."),
+    "train": ("fokker.cli.train:train", "Train a model from a recipe, a file, or components named here."),
+    "plan": ("fokker.cli.plan:plan", "Print what train would do, and what is wrong with it."),
+    "sample": ("fokker.cli.sample:sample", "Draw samples from a trained model."),
+    "list": ("fokker.cli.listing:listing", "List the components there are."),
+    "show": ("fokker.cli.show:show", "Show a component: its fields, claims, reference, and provider."),
+    "plugins": ("fokker.cli.plugins:plugins", "List the plugins, and what became of each."),
+    "report": ("fokker.cli.report:report", "Write one page that shows a run."),
+    "completion": ("fokker.cli.completion:completion", "Print a script that completes fokker's commands in a shell."),
+}
+"""fokker's own commands in the order of `fokker --help`: where each is, and what the help says of it."""
