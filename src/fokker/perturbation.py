@@ -75,8 +75,9 @@ class Perturbation(ABC):
             raise ConfigError(
                 f"{type(self).__name__} is continuous and has no levels; use another label than 'index', such as 't'."
             )
-        level = torch.searchsorted(knots.to(t.device), t.double().contiguous() - 1e-9).clamp(max=len(knots) - 1)
-        if bool(((knots.to(t.device)[level] - t).abs() > 1e-6).any()):
+        knots = knots.to(t.device)
+        level = torch.searchsorted((knots[1:] + knots[:-1]) / 2, t.double().contiguous())  # the nearest
+        if bool(((knots[level] - t).abs() > 1e-6).any()):
             raise ConfigError(
                 "The label 'index' exists on the levels of the table only, and a time lies between two of them; "
                 "use the grid 'knots', or a label such as 't'."
@@ -94,7 +95,8 @@ class Perturbation(ABC):
     def time(self, log_snr: Tensor) -> Tensor:
         """Invert `log_snr` on [0, 1], by bisection to the last bit; values outside its range give the nearest end."""
         target = log_snr.double()
-        low, high = torch.zeros_like(target), torch.ones_like(target)
+        low = torch.zeros_like(target)
+        high = torch.where(target >= self.log_snr(low), 0.0, 1.0)
         for _ in range(1100):  # enough to reach the smallest float64, which lies far below 2**-60
             middle = (low + high) / 2
             if bool(((middle == low) | (middle == high)).all()):
@@ -130,7 +132,8 @@ class Perturbation(ABC):
         """
         a = (self.log_alpha(t) - self.log_alpha(s)).exp()
         # v^2 = sigma_t^2 (1 - SNR_t / SNR_s): no cancellation when s is close to t, and right where sigma_s = 0
-        v = self.sigma(t) * (-torch.expm1(self.log_snr(t) - self.log_snr(s))).clamp(min=0).sqrt()
+        fall = torch.where(s == t, 0.0, self.log_snr(t) - self.log_snr(s))  # both are infinite where sigma = 0
+        v = self.sigma(t) * (-torch.expm1(fall)).clamp(min=0).sqrt()
         return a, v
 
     def perturb(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -390,6 +393,7 @@ class Cosine(Perturbation):
 def _positive_root(beta_min: float, beta_max: float, b: Tensor) -> Tensor:
     """t in [0, 1] with (beta_max - beta_min) t^2 / 2 + beta_min t = b, without cancellation for small b."""
     slope = beta_max - beta_min
+    b = b.clamp(max=(beta_min + beta_max) / 2)  # its value at t = 1; infinity has no root
     return (2 * b / (beta_min + (beta_min**2 + 2 * slope * b).sqrt())).clamp(0, 1)
 
 
