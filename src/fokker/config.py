@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-__all__ = ["build", "build_settings", "schema", "set_path", "settings_table", "to_table", "unknown_key"]
+__all__ = ["build", "build_settings", "defaults", "schema", "set_path", "settings_table", "to_table", "unknown_key"]
 
 T = TypeVar("T")
 
@@ -115,6 +115,22 @@ def settings_table(source: Source, component: object) -> dict[str, Any]:
     return table
 
 
+def defaults(source: Source, cls: type) -> dict[str, Any]:
+    """The default values of a component's fields as TOML has them, None where a field is empty.
+
+    Required fields are left out.
+
+    Raises:
+        ConfigError: As for `to_table`.
+    """
+    registry = _registry(source)
+    found = {f.name: f for f in _fields(cls).values() if f.default is not dataclasses.MISSING}
+    return {
+        name: None if f.default is None else _written(registry, f.annotation, f.default, f"{cls.__name__}.{name}")
+        for name, f in found.items()
+    }
+
+
 def schema(source: Source, kind: str, name: str) -> dict[str, Any]:
     """JSON Schema of a component's table.
 
@@ -127,10 +143,10 @@ def schema(source: Source, kind: str, name: str) -> dict[str, Any]:
     cls = entry.load()
     found = _model(cls).model_json_schema(by_alias=True)
     properties = found.get("properties", {})
-    for field in _fields(cls).values():
-        properties[field.name].pop("default", None)
-        if field.default is not dataclasses.MISSING and field.default is not None:
-            properties[field.name]["default"] = _written(registry, field.annotation, field.default, field.name)
+    for name_, default in defaults(registry, cls).items():
+        properties[name_].pop("default")
+        if default is not None:
+            properties[name_]["default"] = default
     found["properties"] = {"name": {"const": entry.written}, **properties}
     found["required"] = ["name", *found.get("required", [])]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

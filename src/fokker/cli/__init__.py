@@ -3,7 +3,7 @@
 __all__ = ["COMMANDS"]
 
 COMMANDS = {
-    "demo": ("fokker.cli.demo:demo", "Train on embedded data, sample, and write a report, in under two minutes."),
+    "demo": ("fokker.cli.demo:demo", "Train on embedded data, sample, and write a report."),
     "train": ("fokker.cli.train:train", "Train a model from a recipe, a file, or components named here."),
     "plan": ("fokker.cli.plan:plan", "Print what train would do, and what is wrong with it."),
     "sample": ("fokker.cli.sample:sample", "Draw samples from a trained model."),

@@ -317,7 +317,11 @@ class Registry:
         Raises:
             ConfigError: If there is no such kind.
         """
-        return [e.name if self._bare(e.kind, e.name) is e else e.qualified for e in self.entries(kind)]
+        return [self.shortest(entry) for entry in self.entries(kind)]
+
+    def shortest(self, entry: Entry) -> str:
+        """The shortest name that `get` finds an entry by: the bare one unless that means another or several."""
+        return entry.name if self._bare(entry.kind, entry.name) is entry else entry.qualified
 
     def get(self, kind: str, name: str) -> Entry:
         """Look up a component.

@@ -1,0 +1,59 @@
+"""`fokker plan`: what a training would be, and what is wrong with it."""
+
+import dataclasses
+from typing import Any
+
+import click
+
+from fokker.cli.app import App, pass_app
+from fokker.cli.options import json_option
+from fokker.cli.output import print_json
+from fokker.cli.planning import plan_options, split_options
+
+__all__ = ["plan"]
+
+
+@click.command()
+@plan_options
+@json_option
+@pass_app
+@click.pass_context
+def plan(ctx: click.Context, app: App, source: str | None, as_json: bool, **given: Any) -> None:
+    r"""Print the resolved plan of a training and what is wrong with it; do nothing.
+
+    \b
+    Examples:
+      fokker plan fashion-mnist-ddpm-small
+      fokker plan --data swiss-roll --perturbation ve:sigma_max=20 --set train.steps=500
+
+    The exit code is 2 if there are problems.
+    """
+    import tomli_w
+
+    from fokker.plan import check, resolve
+
+    specs, sets = split_options(given)
+    resolved = resolve(app.registry, source, specs, sets)
+    facts, problems = check(resolved)
+    table = resolved.table(app.registry)
+    if as_json:
+        print_json(
+            {
+                "plan": table,
+                "facts": dataclasses.asdict(facts) if facts else None,
+                "problems": [dataclasses.asdict(p) for p in problems],
+            }
+        )
+    else:
+        click.echo(tomli_w.dumps(table).rstrip("\n"))
+        if facts is not None:
+            shape = " x ".join(map(str, facts.event_shape))
+            click.echo(
+                f"\n# {facts.examples:,} examples of shape {shape}"
+                + (f", {facts.classes} classes" if facts.classes else "")
+                + f"; {facts.parameters:,} parameters\n"
+                f"# log-SNR at t = 1: {facts.terminal_log_snr:.3f}; KL(p_1 || prior): {facts.prior_kl:.3g} nats"
+            )
+        for problem in problems:
+            click.echo(f"Problem in {problem.where}: {problem.message}", err=True)
+    ctx.exit(2 if problems else 0)

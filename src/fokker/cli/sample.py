@@ -1,0 +1,207 @@
+"""`fokker sample`: samples of a run."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fokker.cli.app import App, pass_app
+from fokker.cli.options import ComponentType, json_option
+from fokker.cli.output import print_json
+from fokker.cli.progress import progress
+from fokker.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from fokker.grid import Grid
+    from fokker.perturbation import Perturbation
+    from fokker.run.folder import Run
+    from fokker.sampler import Sampler
+    from fokker.sampling import Chunk
+
+__all__ = ["sample", "steps_for"]
+
+_CHUNK_NUMEL = 1 << 18
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(), required=True, help=".npy .npz .safetensors .csv .png, or a folder of shards.")
+@click.option("-n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
+@click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")
+@click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps of the grid; the plan's unless given.")
+@click.option("--nfe", type=click.IntRange(min=1), help="Evaluations of the network per sample, instead of --steps.")
+@click.option("--final", type=click.Choice(["tweedie", "mean", "none"]), help="How trajectories end.")
+@click.option("--seed", type=int, default=0, show_default=True, help="With a sample's index, decides its noise.")
+@click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first sample.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
+@click.option("--label", type=click.IntRange(min=0), help="Class of all samples; all classes in turn unless given.")
+@click.option(
+    "--trajectory",
+    type=click.IntRange(min=2),
+    is_flag=False,
+    flag_value=16,
+    help="Keep that many states (16) of the first 16 samples beside --out, as .npz and .png.",
+)
+@click.option("--checkpoint", help="A step, or a checkpoint's name; the last one unless given.")
+@click.option("--raw-weights", is_flag=True, help="Use the weights themselves, not their moving average.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@json_option
+@pass_app
+def sample(
+    app: App,
+    run: Path,
+    out: str,
+    n: int,
+    sampler: str | None,
+    grid: str | None,
+    steps: int | None,
+    nfe: int | None,
+    final: str | None,
+    seed: int,
+    first: int,
+    batch_size: int | None,
+    label: int | None,
+    trajectory: int | None,
+    checkpoint: str | None,
+    raw_weights: bool,
+    device: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    r"""Draw samples from the trained model in RUN.
+
+    \b
+    Examples:
+      fokker sample runs/roll --out roll.png -n 5000
+      fokker sample runs/fashion --out fashion.npy -n 1000 --sampler ddim:eta=0.5 --steps 50
+      fokker sample runs/fashion --out shards/ -n 50000 --first 50000 --seed 7
+
+    Sample i depends on the seed, its index i and the method, not on -n, --first or --batch-size.
+    """
+    from fokker import config
+    from fokker.events import SamplesWritten, SamplingFinished, SamplingStarted
+    from fokker.run.folder import open_run
+    from fokker.sampling import generate
+    from fokker.sink import open_sink
+    from fokker.spec import format
+    from fokker.training.device import pick_device
+
+    opened = open_run(run, app.host)
+    settings, p = opened.plan.sample, opened.plan.perturbation
+    way = config.build(app.registry, "sampler", sampler) if sampler is not None else settings.sampler
+    rule = config.build(app.registry, "grid", grid) if grid is not None else settings.grid
+    end = final or settings.final
+    if steps is not None and nfe is not None:
+        raise click.UsageError("--steps and --nfe say the same thing; give one of them.")
+    if nfe is not None:
+        steps = steps_for(way, nfe, end)
+    times = rule.times(p, settings.steps if steps is None else steps)
+    opened.plan.label(p, times)  # a label that does not exist between levels refuses here, before any work
+    _check_label(opened, label)
+    where = pick_device(device)
+    spec = opened.spec
+    batch = batch_size or max(1, min(4096, _CHUNK_NUMEL // spec.numel))
+    if trajectory is not None:
+        _refuse_existing(_beside(out, ".npz"), _beside(out, ".png"), force=force)
+    model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
+    named = format(config.as_named(app.registry, way, "sampler"))
+    about = {"seed": seed, "sampler": named, "steps": len(times) - 1, "final": end}
+    began, done = time.perf_counter(), 0
+    total = n * (len(times) - 1 + (end == "tweedie"))
+    chunk: Chunk | None = None
+    with (
+        open_sink(out, n, spec.event_shape, first=first, labels=spec.classes is not None, about=about, force=force) as sink,
+        progress(app, "sampling", total) as report,
+    ):
+        app.host.emit(SamplingStarted(n, named))
+
+        def on_step(count: int) -> None:
+            nonlocal done
+            done += count
+            report(done, f"{sink.written}/{n} written")
+
+        for chunk in generate(
+            model,
+            opened.plan.chain,
+            spec,
+            way,
+            times,
+            n=n,
+            first=first,
+            batch_size=batch,
+            seed=seed,
+            final=end,  # type: ignore[arg-type]
+            label=label,
+            keep_states=trajectory or 0,
+            device=where,
+            on_step=on_step,
+        ):
+            sink.write(chunk.first, chunk.x, chunk.labels)
+            if chunk.states:
+                _write_trajectory(opened, chunk, out)
+            app.host.emit(SamplesWritten(sink.written, n))
+    assert chunk is not None  # n is at least 1
+    seconds = time.perf_counter() - began
+    app.host.emit(SamplingFinished(Path(out), n, chunk.nfe, seconds))
+    if sink.note:
+        app.say(sink.note)
+    if as_json:
+        print_json({"out": out, "n": n, "nfe": chunk.nfe, "seconds": seconds, "sampler": named, "seed": seed})
+    else:
+        click.echo(f"{out}: {n} samples, NFE {chunk.nfe}, {seconds:.1f} s, {named}, seed {seed}")
+
+
+def steps_for(sampler: "Sampler", nfe: int, final: str) -> int:
+    """The largest number of steps that costs at most `nfe` evaluations per sample.
+
+    Raises:
+        ConfigError: If the sampler chooses its own number of evaluations, or the budget does not allow one step.
+    """
+    claims = sampler.claims
+    name = type(sampler).__name__
+    if claims.evaluations is None:
+        raise ConfigError(f"{name} chooses its own number of evaluations; set its tolerance instead of --nfe.")
+    fixed = claims.at_end + (final == "tweedie")
+    steps = (nfe - fixed) // claims.evaluations if claims.evaluations else 0
+    if steps < 1:
+        raise ConfigError(
+            f"--nfe {nfe} does not allow a single step of {name}, which takes {claims.evaluations} evaluations a step "
+            f"and {fixed} at the end."
+        )
+    return steps
+
+
+def _check_label(run: "Run", label: int | None) -> None:
+    classes = run.spec.classes
+    if label is None:
+        return
+    if classes is None:
+        raise ConfigError("This model was trained without labels, so --label has no meaning; train with train.labels=true.")
+    if label >= classes:
+        raise ConfigError(f"--label must be in 0 to {classes - 1}, got {label}.")
+
+
+def _beside(out: str, suffix: str) -> Path:
+    path = Path(out)
+    return path.with_name(f"{path.stem or path.name}-trajectory{suffix}")
+
+
+def _refuse_existing(*paths: Path, force: bool) -> None:
+    for path in paths:
+        if path.exists() and not force:
+            raise RunError(f"{path} is there already: choose another --out, or give --force to replace it.")
+
+
+def _write_trajectory(run: "Run", chunk: "Chunk", out: str) -> None:
+    import numpy as np
+    import torch
+
+    from fokker import draw
+
+    times = [t for t, _ in chunk.states]
+    states = torch.stack([run.plan.chain.inverse(x) for _, x in chunk.states])
+    np.savez(_beside(out, ".npz"), t=np.array(times), x=states.numpy())
+    draw.trajectory(states, times).save(_beside(out, ".png"))

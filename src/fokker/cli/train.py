@@ -1,0 +1,116 @@
+"""`fokker train`: from a plan to a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fokker.cli.app import App, pass_app
+from fokker.cli.planning import plan_options, split_options
+from fokker.cli.progress import progress
+from fokker.errors import RunError
+
+if TYPE_CHECKING:
+    from fokker.plan import Plan
+    from fokker.training.loop import Training
+
+__all__ = ["resume_run", "train", "train_with_progress"]
+
+
+@click.command()
+@plan_options
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--force", is_flag=True, help="Replace the run in --out.")
+@pass_app
+def train(app: App, source: str | None, out: Path, resume: bool, force: bool, **given: Any) -> None:
+    r"""Train a model: a recipe, a TOML file, or components named here, each over the one before.
+
+    \b
+    Examples:
+      fokker train --data swiss-roll --perturbation vp --out runs/roll --steps 5000
+      fokker train fashion-mnist-ddpm-small --set data.root=data/fashion-mnist --out runs/fashion
+      fokker train --out runs/roll --resume --steps 10000
+
+    'fokker plan' with the same words shows what would be trained.
+    """
+    from fokker.plan import resolve
+    from fokker.training.loop import start
+
+    specs, sets = split_options(given)
+    if resume and force:
+        raise click.UsageError("--resume goes on with a run, --force replaces it; give one of them.")
+    if resume:
+        training = resume_run(app, out, source, specs, sets)
+    else:
+        training = start(app.host, resolve(app.registry, source, specs, sets), out, force=force)
+    train_with_progress(app, training)
+    click.echo(out)
+
+
+def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], sets: list[str]) -> "Training":
+    """Open a run to go on with; whatever is named besides must be what it was made with.
+
+    Raises:
+        RunError: If something else is asked for than what the run's plan says.
+    """
+    from fokker.plan import resolve
+    from fokker.run.folder import open_run
+    from fokker.training.loop import resume
+    from fokker.training.settings import RESUMABLE
+
+    run = open_run(out, app.host)
+    tables = run.plan.table(app.registry)
+    changes = {}
+    if source is not None or specs or sets:
+        asked = resolve(app.registry, source if source is not None else tables, specs, sets)
+        changes = _changes(asked, sets, RESUMABLE)
+        _same_plan(tables, _without(asked.table(app.registry), RESUMABLE), "")
+    if changes.get("steps", run.plan.train.steps) != run.plan.train.steps and run.plan.train.decay != "constant":
+        app.say(
+            f"The learning rate follows a {run.plan.train.decay} schedule over all steps: from here on it is that of "
+            f"{changes['steps']} steps instead of {run.plan.train.steps}, and jumps at the point of resuming."
+        )
+    return resume(app.host, out, changes)
+
+
+def _changes(asked: "Plan", sets: list[str], resumable: frozenset[str]) -> dict[str, Any]:
+    named = {s.partition("=")[0].strip() for s in sets}
+    return {name: getattr(asked.train, name) for name in sorted(resumable) if f"train.{name}" in named}
+
+
+def _without(tables: dict[str, Any], resumable: frozenset[str]) -> dict[str, Any]:
+    train = {k: v for k, v in tables["train"].items() if k not in resumable}
+    return {**tables, "train": train}
+
+
+def _same_plan(kept: Any, asked: Any, where: str) -> None:
+    """What is fitted to the data is in the run alone, so only what is asked for is compared."""
+    if isinstance(asked, dict) and isinstance(kept, dict):
+        for key, value in asked.items():
+            _same_plan(kept.get(key), value, f"{where}.{key}" if where else key)
+    elif isinstance(asked, list) and isinstance(kept, list) and len(asked) == len(kept):
+        for i, (a, b) in enumerate(zip(kept, asked, strict=True)):
+            _same_plan(a, b, f"{where}[{i}]")
+    elif kept != asked:
+        raise RunError(
+            f"A resumed run keeps its plan: {where} is {kept!r} there, and {asked!r} was asked for. "
+            "Leave it out, or train a new run."
+        )
+
+
+def train_with_progress(app: App, training: "Training") -> None:
+    """Train to the end, showing how it goes; on an interruption say how to go on."""
+    total = training.settings.steps
+    rate = 0.0
+    if training.step >= total:
+        app.say(f"{training.run.path} has all of its {total} steps; give a larger --steps to go on.")
+        return
+    try:
+        with progress(app, "training", total, training.step) as report:
+            for state in training:
+                rate = state.examples_per_second or rate
+                report(state.step, f"step {state.step}/{total}  loss {state.loss:.4g}  {rate:,.0f} examples/s")
+    except (KeyboardInterrupt, SystemExit):
+        app.say(f"Stopped at step {training.step}; go on with: fokker train --out {training.run.path} --resume")
+        raise
