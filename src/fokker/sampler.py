@@ -62,7 +62,9 @@ class Claims:
     Args:
         order: Order of convergence on the probability-flow ODE, with zero noise; None where that is not its limit.
         weak_order: Order in which moments converge to the reverse SDE's, for stochastic samplers.
-        evaluations: Evaluations of the model per step, the end not counted; None where it varies.
+        evaluations: Evaluations of the model per step; None where it varies.
+        at_end: Evaluations at the last level besides those of the steps, such as a corrector's; the final Tweedie
+            step is not the sampler's and does not count.
         stochastic: Whether it draws from `noise`.
         schedule_invariant: Whether its states, scaled by 1 / alpha, depend on the log-SNRs of the grid alone.
         exact_on_point_mass: Whether it carries a single data point's law along without error.
@@ -73,6 +75,7 @@ class Claims:
     order: int | None = None
     weak_order: int | None = None
     evaluations: int | None = 1
+    at_end: int = 0
     stochastic: bool = False
     schedule_invariant: bool = False
     exact_on_point_mass: bool = False

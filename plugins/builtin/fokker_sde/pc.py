@@ -100,6 +100,7 @@ class PredictorCorrector(Sampler):
             evaluations=None
             if p.evaluations is None or c.evaluations is None
             else p.evaluations + self.corrections * c.evaluations,
+            at_end=self.corrections * (c.evaluations or 0),
             stochastic=p.stochastic or c.stochastic,
             schedule_invariant=p.schedule_invariant and idle,
             exact_on_point_mass=p.exact_on_point_mass and idle,

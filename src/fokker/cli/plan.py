@@ -18,7 +18,7 @@ __all__ = ["plan"]
 @json_option
 @pass_app
 @click.pass_context
-def plan(ctx: click.Context, app: App, source: str | None, as_json: bool, **given: Any) -> None:
+def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, **given: Any) -> None:
     r"""Print the resolved plan of a training and what is wrong with it; do nothing.
 
     \b

@@ -43,7 +43,14 @@ def progress(app: App, what: str, total: float, done: float = 0.0) -> Iterator[R
 @contextlib.contextmanager
 def _bar(what: str, total: float, start: float) -> Iterator[Report]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -55,7 +62,8 @@ def _bar(what: str, total: float, start: float) -> Iterator[Report]:
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, completed=start, words="")
+        task = bar.add_task(what, total=total, words="")
+        bar.update(task, completed=start)
         yield lambda done, words: bar.update(task, completed=done, words=words)
 
 

@@ -13,8 +13,6 @@ from fokker.cli.progress import progress
 from fokker.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from fokker.grid import Grid
-    from fokker.perturbation import Perturbation
     from fokker.run.folder import Run
     from fokker.sampler import Sampler
     from fokker.sampling import Chunk
@@ -26,7 +24,9 @@ _CHUNK_NUMEL = 1 << 18
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(), required=True, help=".npy .npz .safetensors .csv .png, or a folder of shards.")
+@click.option(
+    "--out", type=click.Path(), required=True, help=".npy .npz .safetensors .csv .png, or a folder of shards."
+)
 @click.option("-n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")
 @click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
@@ -86,7 +86,7 @@ def sample(
     from fokker.run.folder import open_run
     from fokker.sampling import generate
     from fokker.sink import open_sink
-    from fokker.spec import format
+    from fokker.spec import as_spec
     from fokker.training.device import pick_device
 
     opened = open_run(run, app.host)
@@ -107,13 +107,15 @@ def sample(
     if trajectory is not None:
         _refuse_existing(_beside(out, ".npz"), _beside(out, ".png"), force=force)
     model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
-    named = format(config.as_named(app.registry, way, "sampler"))
-    about = {"seed": seed, "sampler": named, "steps": len(times) - 1, "final": end}
+    named = str(as_spec(config.to_table(app.registry, way, "sampler")))
+    about: dict[str, str | int] = {"seed": seed, "sampler": named, "steps": len(times) - 1, "final": end}
     began, done = time.perf_counter(), 0
     total = n * (len(times) - 1 + (end == "tweedie"))
     chunk: Chunk | None = None
     with (
-        open_sink(out, n, spec.event_shape, first=first, labels=spec.classes is not None, about=about, force=force) as sink,
+        open_sink(
+            out, n, spec.event_shape, first=first, labels=spec.classes is not None, about=about, force=force
+        ) as sink,
         progress(app, "sampling", total) as report,
     ):
         app.host.emit(SamplingStarted(n, named))
@@ -179,7 +181,9 @@ def _check_label(run: "Run", label: int | None) -> None:
     if label is None:
         return
     if classes is None:
-        raise ConfigError("This model was trained without labels, so --label has no meaning; train with train.labels=true.")
+        raise ConfigError(
+            "This model was trained without labels, so --label has no meaning; train with train.labels=true."
+        )
     if label >= classes:
         raise ConfigError(f"--label must be in 0 to {classes - 1}, got {label}.")
 

@@ -23,7 +23,7 @@ __all__ = ["resume_run", "train", "train_with_progress"]
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
 @pass_app
-def train(app: App, source: str | None, out: Path, resume: bool, force: bool, **given: Any) -> None:
+def train(app: App, /, source: str | None, out: Path, resume: bool, force: bool, **given: Any) -> None:
     r"""Train a model: a recipe, a TOML file, or components named here, each over the one before.
 
     \b

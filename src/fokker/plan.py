@@ -1,0 +1,315 @@
+"""Plans: everything that a training and its samples depend on, assembled by name and checked before any work.
+
+A plan is put together from four layers, each over the one before: fokker's defaults, a recipe or TOML file, the
+options of the command line, and single values (`--set train.lr=0.001`). What cannot work together is a `Problem`
+with its reason and a way out.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from annotated_types import Ge
+
+from fokker import config
+from fokker.component import component
+from fokker.data import Chain, DataSource, Examples
+from fokker.errors import ConfigError, DataError, FokkerError
+from fokker.grid import Grid
+from fokker.label import Index, Label
+from fokker.model import NetworkModel
+from fokker.network import DataSpec, Network
+from fokker.noise import Seeded, block_seed
+from fokker.objective import Objective
+from fokker.parameterization import Parameterization
+from fokker.perturbation import Perturbation
+from fokker.sampler import Final, Sampler
+from fokker.spec import as_spec
+from fokker.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from fokker.plugins.registry import Registry
+
+__all__ = ["KINDS", "Facts", "Plan", "Problem", "SampleSettings", "check", "fit", "resolve", "spec_of"]
+
+KINDS = ("data", "perturbation", "network", "label", "parameterization", "objective")
+"""The components of a plan, each a table of its TOML."""
+
+_DEFAULTS: Mapping[str, str] = {
+    "perturbation": "vp",
+    "label": "1000t",
+    "parameterization": "edm",
+    "objective": "denoising",
+}
+_FIT_EXAMPLES = 50_000
+
+
+@component
+class SampleSettings:
+    """How a run is sampled unless asked otherwise, the table `[sample]` of a plan.
+
+    Args:
+        sampler: The way down.
+        grid: Where it stops.
+        steps: Number of steps of the grid.
+        final: How a trajectory ends: `tweedie` (one more evaluation), `mean` or `none`.
+    """
+
+    sampler: Sampler
+    grid: Grid
+    steps: Annotated[int, Ge(1)] = 100
+    final: Final = "tweedie"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a training and its samples depend on.
+
+    Args:
+        data: Where examples come from, with its transforms.
+        perturbation: How they turn into noise.
+        network: What learns.
+        label: What it is told of the time.
+        parameterization: How it is read.
+        objective: What is minimised.
+        train: How.
+        sample: How the result is sampled.
+    """
+
+    data: DataSource
+    perturbation: Perturbation
+    network: Network
+    label: Label
+    parameterization: Parameterization
+    objective: Objective
+    train: TrainSettings
+    sample: SampleSettings
+
+    @property
+    def chain(self) -> Chain:
+        """The data's transforms."""
+        return Chain(self.data.transforms)
+
+    def table(self, registry: "Registry") -> dict[str, Any]:
+        """The plan as TOML-ready tables with every field spelled out; `resolve` reads it back."""
+        tables: dict[str, Any] = {k: config.to_table(registry, getattr(self, k), kind=k) for k in KINDS}
+        tables["train"] = config.settings_table(registry, self.train)
+        tables["sample"] = config.settings_table(registry, self.sample)
+        return tables
+
+    def model(self, spec: DataSpec) -> NetworkModel:
+        """Build the model with fresh weights, which the seed of the training decides."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(block_seed(self.train.seed, 0, 2))
+            backbone = self.network.build(spec)
+        return NetworkModel(backbone, self.perturbation, self.parameterization, self.label)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a plan from working.
+
+    Args:
+        where: The table of the plan that it concerns.
+        message: What is wrong and what to do, one line.
+    """
+
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a plan before training.
+
+    Args:
+        examples: Number of training examples.
+        event_shape: Shape of one example.
+        classes: Number of classes, or None.
+        parameters: Number of trainable parameters.
+        terminal_log_snr: Log-SNR at t = 1.
+        prior_kl: KL divergence of p_1 to the prior in nats, with the data taken as a Gaussian with independent
+            dimensions of its own means and variances.
+    """
+
+    examples: int
+    event_shape: tuple[int, ...]
+    classes: int | None
+    parameters: int
+    terminal_log_snr: float
+    prior_kl: float
+
+
+def resolve(
+    registry: "Registry",
+    source: str | Path | Mapping[str, Any] | None = None,
+    options: Mapping[str, str | None] | None = None,
+    sets: Sequence[str] = (),
+) -> Plan:
+    """Put a plan together.
+
+    Args:
+        registry: Where names are looked up.
+        source: A recipe's name, a TOML file, or its tables; None for the defaults.
+        options: Specs by kind, such as `{"data": "swiss-roll:n=1000"}`; None values are passed over.
+        sets: Single values such as `train.lr=0.001`.
+
+    Raises:
+        ConfigError: For an unknown name or key, or a value of the wrong type or out of range.
+        DataError: If the data, which decides the default network, cannot be opened.
+    """
+    tables = read_tables(registry, source)
+    tables.pop("run", None)
+    known = (*KINDS, "train", "sample")
+    for key in tables:
+        if key not in known:
+            raise ConfigError(config.unknown_key(key, known, where="plan"))
+    for kind, spec in (options or {}).items():
+        if spec is not None:
+            tables[kind] = spec
+    for kind in KINDS:
+        tables.setdefault(kind, _DEFAULTS.get(kind))
+    if tables["data"] is None:
+        raise ConfigError("A plan needs data: name a recipe, or give --data; 'fokker list data' shows what there is.")
+    for kind in KINDS:
+        if tables[kind] is not None:
+            tables[kind] = as_spec(tables[kind], kind).table()
+    for assignment in sets:
+        config.set_path(tables, assignment)
+    for kind in KINDS:  # a value set on a component that nobody named
+        if isinstance(tables[kind], dict) and "name" not in tables[kind]:
+            default = _DEFAULTS.get(kind)
+            if default is None:
+                raise ConfigError(f"{kind} has no name: give --{kind} NAME.")
+            tables[kind]["name"] = default
+    data = config.build(registry, "data", tables["data"])
+    if tables["network"] is None:
+        event_shape = data.open("train").event_shape
+        tables["network"] = {"name": "mlp" if len(event_shape) == 1 else "unet"}
+    parts: dict[str, Any] = {k: config.build(registry, k, tables[k]) for k in KINDS if k != "data"}
+    train = config.build_settings(registry, TrainSettings, tables.get("train", {}), "train")
+    sample = {
+        "sampler": "ddim",
+        "grid": "knots" if isinstance(parts["label"], Index) else "karras",
+        **tables.get("sample", {}),
+    }
+    return Plan(
+        data=data,
+        **parts,
+        train=train,
+        sample=config.build_settings(registry, SampleSettings, sample, "sample"),
+    )
+
+
+def read_tables(registry: "Registry", source: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The tables of a recipe or TOML file, as they are written there."""
+    if source is None:
+        return {}
+    if isinstance(source, Mapping):
+        return {k: dict(v) if isinstance(v, Mapping) else v for k, v in source.items()}
+    path = Path(source)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(f"There is no file {path}; give a recipe's name or an existing TOML file.")
+        text, name = path.read_text(), str(path)
+    else:
+        entry = registry.get("recipe", str(source))
+        text, name = entry.text(), f"recipe {source}"
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not valid TOML: {error}.") from None
+
+
+def spec_of(plan: Plan, examples: Examples) -> DataSpec:
+    """What the network must know of opened data.
+
+    Raises:
+        ConfigError: If the network is to be told labels that the data does not have.
+    """
+    if plan.train.labels and examples.classes is None:
+        raise ConfigError("train.labels = true needs data with class labels; this data has none.")
+    knots = plan.perturbation.knots
+    return DataSpec(
+        event_shape=examples.event_shape,
+        classes=examples.classes if plan.train.labels else None,
+        levels=None if knots is None else len(knots),
+    )
+
+
+def fit(plan: Plan, examples: Examples) -> Plan:
+    """The plan with everything filled in that its transforms take from the data.
+
+    Up to 50,000 examples, evenly spread over the split, are read for it.
+    """
+    if not plan.data.transforms:
+        return plan
+    n = len(examples)
+    count = min(n, _FIT_EXAMPLES)
+    x = examples.fetch([i * n // count for i in range(count)]).x
+    chain = plan.chain.fit(x, Seeded(block_seed(plan.train.seed, 0, 3)))
+    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, transforms=chain.transforms))  # type: ignore[type-var]
+
+
+def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
+    """Look for what cannot work, without training.
+
+    Returns:
+        What is known of the plan, None if the data or the network could not be had, and the problems found.
+    """
+    problems: list[Problem] = []
+    p = plan.perturbation
+
+    def attempt(where: str, action: Any) -> Any:
+        try:
+            return action()
+        except FokkerError as error:
+            problems.append(Problem(where, str(error)))
+            return None
+
+    times = attempt("objective", lambda: plan.objective.times(p, torch.linspace(0, 0.999, 64, dtype=torch.float64)))
+    if times is not None:
+        attempt("label", lambda: plan.label(p, times))
+    grid = attempt("sample.grid", lambda: plan.sample.grid.times(p, plan.sample.steps))
+    if grid is not None and not any(q.where == "label" for q in problems):
+        attempt("sample.grid", lambda: plan.label(p, grid))
+    examples = attempt("data", lambda: plan.data.open("train"))
+    if examples is not None and len(examples) == 0:
+        problems.append(Problem("data", str(DataError("The data has no training examples."))))
+        examples = None
+    if examples is None:
+        return None, problems
+    backbone = attempt("network", lambda: _on_meta(plan.network, spec_of(plan, examples)))
+    fitted = attempt("data.transforms", lambda: fit(plan, examples))
+    if backbone is None or fitted is None:
+        return None, problems
+    return (
+        Facts(
+            examples=len(examples),
+            event_shape=examples.event_shape,
+            classes=examples.classes,
+            parameters=sum(q.numel() for q in backbone.parameters() if q.requires_grad),
+            terminal_log_snr=float(p.log_snr(torch.ones((), dtype=torch.float64))),
+            prior_kl=_prior_kl(fitted, examples),
+        ),
+        problems,
+    )
+
+
+def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:
+    with torch.device("meta"):
+        return network.build(spec)
+
+
+def _prior_kl(plan: Plan, examples: Examples) -> float:
+    count = min(len(examples), 2000)
+    x = examples.fetch([i * len(examples) // count for i in range(count)]).x
+    y = plan.chain.forward(x, Seeded(0)).double().flatten(1)
+    alpha, sigma = plan.perturbation.scales(1.0, y)
+    prior = plan.perturbation.prior_std**2
+    ratio = (alpha**2 * y.var(0, unbiased=False) + sigma**2) / prior
+    return float((ratio - 1 - ratio.log() + (alpha * y.mean(0)) ** 2 / prior).sum() / 2)

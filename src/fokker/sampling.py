@@ -1,0 +1,102 @@
+"""Sampling in chunks: any number of samples in constant memory, each the same whatever the chunks are."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fokker.data import Chain
+from fokker.model import Counted, ScoreModel
+from fokker.network import DataSpec
+from fokker.noise import PerSample
+from fokker.sampler import Final, Sampler, trajectory
+
+__all__ = ["Chunk", "generate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some neighbouring samples.
+
+    Args:
+        first: Absolute index of the first one.
+        x: Samples in the data's own units, (B, *D), float32, on the CPU.
+        labels: Their class labels, int64, (B,), or None.
+        nfe: Evaluations of the network per sample.
+        states: Times and states of the trajectories that were asked for, in the model's units, on the CPU.
+    """
+
+    first: int
+    x: Tensor
+    labels: Tensor | None
+    nfe: int
+    states: tuple[tuple[float, Tensor], ...] = ()
+
+
+def generate(
+    model: ScoreModel,
+    chain: Chain,
+    spec: DataSpec,
+    sampler: Sampler,
+    grid: Tensor,
+    *,
+    n: int,
+    first: int = 0,
+    batch_size: int = 256,
+    seed: int = 0,
+    final: Final = "tweedie",
+    label: int | None = None,
+    keep_states: int = 0,
+    keep_samples: int = 16,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    on_step: Callable[[int], None] | None = None,
+) -> Iterator[Chunk]:
+    """Draw samples `first` to `first + n - 1`.
+
+    Args:
+        model: The model, guidance included.
+        chain: The data's transforms, whose inverse is applied.
+        spec: Shape and classes of the data.
+        sampler: The way down.
+        grid: Strictly decreasing times, float64 on the host.
+        n: Number of samples.
+        first: Absolute index of the first sample.
+        batch_size: Samples that go down together.
+        seed: Decides, with a sample's index, all its random numbers.
+        final: See `fokker.sampler.trajectory`.
+        label: Class of all samples; for a model with classes, sample `i` has class `i mod classes` unless given.
+        keep_states: States of the trajectory to keep, evenly spread over it; 0 keeps none.
+        keep_samples: Samples of which states are kept, from the first chunk alone.
+        device: Of the states.
+        dtype: Of the states.
+        on_step: Called after every step with the number of samples that went one step further.
+    """
+    for start in range(first, first + n, batch_size):
+        count = min(batch_size, first + n - start)
+        index = range(start, start + count)
+        labels = None
+        if spec.classes is not None:
+            labels = torch.tensor([i % spec.classes if label is None else label for i in index])
+        cond = None if labels is None else {"label": labels.to(device)}
+        noise = PerSample(seed, index, spec.event_shape, device=device)
+        counted = Counted(model)
+        x = model.perturbation.prior_std * noise(torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
+        wanted = _spread(len(grid) + (final == "tweedie"), keep_states) if start == first else frozenset()
+        states: list[tuple[float, Tensor]] = []
+        for k, state in enumerate(trajectory(counted, sampler, grid, noise, x, cond=cond, final=final)):
+            x = state.x
+            if k in wanted:
+                states.append((float(torch.as_tensor(state.t).max()), x[:keep_samples].float().cpu()))
+            if on_step is not None and k:
+                on_step(count)
+        yield Chunk(start, chain.inverse(x.float().cpu()), labels, counted.calls, tuple(states))
+
+
+def _spread(n: int, k: int) -> frozenset[int]:
+    """At most `k` of `n` positions, evenly spread, the last one included."""
+    k = min(k, n)
+    if k <= 1:
+        return frozenset([n - 1] if k else [])
+    return frozenset(round(i * (n - 1) / (k - 1)) for i in range(k))
