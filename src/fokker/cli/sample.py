@@ -181,9 +181,7 @@ def _check_label(run: "Run", label: int | None) -> None:
     if label is None:
         return
     if classes is None:
-        raise ConfigError(
-            "This model was trained without labels, so --label has no meaning; train with train.labels=true."
-        )
+        raise ConfigError("This model was trained without labels, so --label has no meaning; set train.labels=true.")
     if label >= classes:
         raise ConfigError(f"--label must be in 0 to {classes - 1}, got {label}.")
 

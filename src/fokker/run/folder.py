@@ -167,7 +167,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 def _versions(host: "Host", plan: Plan) -> dict[str, str]:
     """Versions of the distributions whose components the plan uses."""
-    version_of = {p.distribution: p.version for p in host.plugins}
+    version_of = {p.distribution: p.version or "unknown" for p in host.plugins}
     used = {host.registry.find(type(getattr(plan, k)), k).provider.distribution for k in KINDS}
     used |= {"fokker"}
     return {name: version_of.get(name, "unknown") for name in sorted(used)}

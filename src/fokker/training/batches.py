@@ -63,7 +63,7 @@ class _Read(Dataset[Batch]):
     def __init__(self, examples: Examples) -> None:
         self._examples = examples
 
-    def __getitem__(self, index: list[int]) -> Batch:  # type: ignore[override]
+    def __getitem__(self, index: list[int]) -> Batch:
         return self._examples.fetch(index)
 
 

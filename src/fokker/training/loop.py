@@ -146,7 +146,8 @@ class Training:
         share = s.batch_size // world
         if s.batch_size % world or share % s.accumulate:
             raise ConfigError(
-                f"train.batch_size = {s.batch_size} cannot be split over {world} processes and {s.accumulate} micro-batches."
+                f"train.batch_size = {s.batch_size} cannot be split over {world} processes and {s.accumulate} "
+                "micro-batches."
             )
         model = plan.model(spec)
         backbone = model.backbone
@@ -246,7 +247,7 @@ class Training:
             all_times.append(times)
         total = torch.cat(losses)
         mean = accelerator.reduce(total.mean(), reduction="mean")
-        return float(mean), total, torch.cat(all_times)  # type: ignore[arg-type]
+        return float(mean), total, torch.cat(all_times)
 
     def _not_finite(self, loss: float, losses: Tensor, times: Tensor, order: Order, part: slice) -> str:
         what = "loss" if not math.isfinite(loss) else "gradient"
@@ -257,8 +258,8 @@ class Training:
         place = f"the last good checkpoint is {saved.name}" if saved is not None else "there is no checkpoint yet"
         blame = "at" if bad else "largest loss at"
         return (
-            f"The {what} of step {self.step + 1} is not finite ({blame} t = {float(times[j]):.4g}, example {example}); the "
-            f"update was not applied and {place}. Lower train.lr, set train.clip, or look at that example."
+            f"The {what} of step {self.step + 1} is not finite ({blame} t = {float(times[j]):.4g}, example {example}); "
+            f"the update was not applied and {place}. Lower train.lr, set train.clip, or look at that example."
         )
 
     def _log(self, sums: Mapping[str, float], rate: float, pace: float) -> None:
@@ -370,7 +371,8 @@ class Training:
 
 def _optimizer(s: TrainSettings, backbone: nn.Module) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[s.optimizer](backbone.parameters(), lr=s.lr, betas=s.betas, weight_decay=s.weight_decay or 0.0)
+    kind: type[torch.optim.Adam] = kinds[s.optimizer]
+    return kind(backbone.parameters(), lr=s.lr, betas=s.betas, weight_decay=s.weight_decay or 0.0)
 
 
 def _synchronised(accelerator: "Accelerator", module: nn.Module, *, last: bool) -> Any:

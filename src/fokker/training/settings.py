@@ -80,7 +80,8 @@ class TrainSettings:
             raise ConfigError(f"train.warmup must be less than train.steps = {self.steps}, got {self.warmup}.")
         if self.batch_size % self.accumulate:
             raise ConfigError(
-                f"train.batch_size = {self.batch_size} cannot be split into train.accumulate = {self.accumulate} equal parts."
+                f"train.batch_size = {self.batch_size} cannot be split into train.accumulate = {self.accumulate} "
+                "equal parts."
             )
 
 
