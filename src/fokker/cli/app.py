@@ -1,6 +1,8 @@
 """What every command shares: the plugins of this call, and how much is said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import click
 
@@ -8,6 +10,8 @@ from fokker.plugins.host import Host, load_plugins
 from fokker.plugins.registry import Registry
 
 __all__ = ["App", "pass_app"]
+
+R = TypeVar("R")
 
 
 @dataclass
@@ -46,5 +50,6 @@ class App:
             click.echo(text, err=True)
 
 
-pass_app = click.make_pass_decorator(App, ensure=True)
-"""Hands the `App` to a command's callback as its first argument."""
+def pass_app(callback: Callable[..., R]) -> Callable[..., R]:
+    """Hand the `App` to a command's callback as its first argument."""
+    return click.make_pass_decorator(App, ensure=True)(callback)

@@ -20,7 +20,6 @@ from fokker.errors import ConfigError, PluginError
 if TYPE_CHECKING:
     from fokker.data import DataSource, Transform
     from fokker.grid import Grid
-    from fokker.guidance import Guidance
     from fokker.label import Label
     from fokker.metric import Metric
     from fokker.network import Network
@@ -162,8 +161,8 @@ class Entry:
         """
         if self.kind == "recipe":
             raise TypeError(f"{self._who} is a text, not a class; read it with text().")
-        cls = self._import()
-        interface = interface_of(self.kind)
+        cls = self._imported(self.target)
+        interface = self._imported(INTERFACES[self.kind])
         if not (isinstance(cls, type) and issubclass(cls, interface)):
             raise PluginError(f"{self._who} is not a {interface.__name__}: {self.target!r} must be a subclass of it.")
         if isabstract(cls):
@@ -197,11 +196,11 @@ class Entry:
         who = self.provider
         return f"{self.kind} '{self.name}' of plugin {who.plugin} ({f'{who.distribution} {who.version}'.strip()})"
 
-    def _import(self) -> Any:
-        if not isinstance(self.target, str):
-            return self.target
+    def _imported(self, target: _Target) -> Any:
+        if not isinstance(target, str):
+            return target
         try:
-            return _imported(self.target)
+            return _imported(target)
         except (Exception, SystemExit) as error:  # a plugin's module may do anything while it is imported
             raise PluginError(f"{self._who} cannot be loaded: {one_line(error)}") from error
 
@@ -272,7 +271,7 @@ class Registry:
         """Register a grid of times; arguments and errors as for `perturbation`."""
         self._add("grid", name, target, summary)
 
-    def guidance(self, name: str, target: "str | type[Guidance]", *, summary: str = "") -> None:
+    def guidance(self, name: str, target: _Target, *, summary: str = "") -> None:
         """Register a guidance; arguments and errors as for `perturbation`."""
         self._add("guidance", name, target, summary)
 
