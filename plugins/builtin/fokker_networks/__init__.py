@@ -1,0 +1,19 @@
+"""Networks for data of any shape: a multilayer perceptron and a convolutional U-Net."""
+
+from typing import TYPE_CHECKING
+
+from fokker import hookimpl
+
+if TYPE_CHECKING:
+    from fokker.plugins.registry import Registry
+
+__all__ = ["fokker_register"]
+
+
+@hookimpl
+def fokker_register(registry: "Registry") -> None:
+    """Register the networks of this plugin."""
+    registry.network("mlp", "fokker_networks.mlp:MLP", summary="Residual multilayer perceptron for any event shape.")
+    registry.network(
+        "unet", "fokker_networks.unet:UNet", summary="Convolutional U-Net in one, two or three spatial dimensions."
+    )
