@@ -58,8 +58,7 @@ class Langevin(Corrector):
         """See `Corrector.correct`."""
         score = model(x, t, cond).score
         z = noise(x, t, t)
-        slope = score.flatten(1).square().mean(1).sqrt()
-        least = c["least"]
-        ratio = c["snr"] / slope.maximum(torch.as_tensor(least, dtype=x.dtype, device=x.device).flatten())
-        a = expand(2 * ratio**2, x)
+        slope = expand(score.flatten(1).square().mean(1).sqrt(), x)
+        ratio = c["snr"] / slope.maximum(torch.as_tensor(c["least"], dtype=x.dtype, device=x.device))
+        a = 2 * ratio**2
         return x + a * score + (2 * a).sqrt() * z
