@@ -20,7 +20,7 @@ from fokker.component import component
 from fokker.data import Chain, DataSource, Examples
 from fokker.errors import ConfigError, DataError, FokkerError
 from fokker.grid import Grid
-from fokker.label import Index, Label
+from fokker.label import Label
 from fokker.model import NetworkModel
 from fokker.network import DataSpec, Network
 from fokker.noise import Seeded, block_seed
@@ -178,6 +178,10 @@ def resolve(
     for kind in KINDS:
         if tables[kind] is not None:
             tables[kind] = as_spec(tables[kind], kind).table()
+    sample = dict(tables.get("sample", {}))
+    sample.setdefault("sampler", "ddim")
+    sample.setdefault("grid", "knots" if tables["label"].get("name") == "index" else "karras")
+    tables["sample"] = {**sample, **{k: as_spec(sample[k], f"sample.{k}").table() for k in ("sampler", "grid")}}
     for assignment in sets:
         config.set_path(tables, assignment)
     for kind in KINDS:  # a value set on a component that nobody named
@@ -192,16 +196,11 @@ def resolve(
         tables["network"] = {"name": "mlp" if len(event_shape) == 1 else "unet"}
     parts: dict[str, Any] = {k: config.build(registry, k, tables[k]) for k in KINDS if k != "data"}
     train = config.build_settings(registry, TrainSettings, tables.get("train", {}), "train")
-    sample = {
-        "sampler": "ddim",
-        "grid": "knots" if isinstance(parts["label"], Index) else "karras",
-        **tables.get("sample", {}),
-    }
     return Plan(
         data=data,
         **parts,
         train=train,
-        sample=config.build_settings(registry, SampleSettings, sample, "sample"),
+        sample=config.build_settings(registry, SampleSettings, tables["sample"], "sample"),
     )
 
 

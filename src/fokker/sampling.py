@@ -1,12 +1,13 @@
 """Sampling in chunks: any number of samples in constant memory, each the same whatever the chunks are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fokker.data import Chain
+from fokker.guidance import Guidance
 from fokker.model import Counted, ScoreModel
 from fokker.network import DataSpec
 from fokker.noise import PerSample
@@ -47,6 +48,7 @@ def generate(
     seed: int = 0,
     final: Final = "tweedie",
     label: int | None = None,
+    guidance: Sequence[Guidance] = (),
     keep_states: int = 0,
     keep_samples: int = 16,
     device: torch.device | str = "cpu",
@@ -56,7 +58,7 @@ def generate(
     """Draw samples `first` to `first + n - 1`.
 
     Args:
-        model: The model, guidance included.
+        model: The model.
         chain: The data's transforms, whose inverse is applied.
         spec: Shape and classes of the data.
         sampler: The way down.
@@ -67,6 +69,7 @@ def generate(
         seed: Decides, with a sample's index, all its random numbers.
         final: See `fokker.sampler.trajectory`.
         label: Class of all samples; for a model with classes, sample `i` has class `i mod classes` unless given.
+        guidance: What steers the samples, the innermost first.
         keep_states: States of the trajectory to keep, evenly spread over it; 0 keeps none.
         keep_samples: Samples of which states are kept, from the first chunk alone.
         device: Of the states.
@@ -82,10 +85,13 @@ def generate(
         cond = None if labels is None else {"label": labels.to(device)}
         noise = PerSample(seed, index, spec.event_shape, device=device)
         counted = Counted(model)
+        guided: ScoreModel = counted
+        for each in guidance:
+            guided = each.wrap(guided)
         x = model.perturbation.prior_std * noise(torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
         wanted = _spread(len(grid) + (final == "tweedie"), keep_states) if start == first else frozenset()
         states: list[tuple[float, Tensor]] = []
-        for k, state in enumerate(trajectory(counted, sampler, grid, noise, x, cond=cond, final=final)):
+        for k, state in enumerate(trajectory(guided, sampler, grid, noise, x, cond=cond, final=final)):
             x = state.x
             if k in wanted:
                 states.append((float(torch.as_tensor(state.t).max()), x[:keep_samples].float().cpu()))

@@ -14,4 +14,10 @@ def fokker_register(registry: Any) -> None:
     registry.sampler("ddim", "fokker_ddpm.ddim:DDIM", summary="Denoising diffusion implicit models.")
     registry.predictor("ancestral", "fokker_ddpm.ancestral:Ancestral", summary="DDPM's posterior step.")
     registry.predictor("ddim", "fokker_ddpm.ddim:DDIM", summary="DDIM's step as a predictor.")
+    for name, summary in (
+        ("fashion-mnist-ddpm", "DDPM on Fashion-MNIST, for a GPU."),
+        ("fashion-mnist-ddpm-small", "DDPM on Fashion-MNIST, half an hour on two CPU cores."),
+        ("fashion-mnist-ddpm-note", "DDPM on Fashion-MNIST with batch normalisation and betas from 0.001 to 0.01."),
+    ):
+        registry.recipe(name, f"fokker_ddpm:recipes/{name}.toml", summary=summary)
     registry.objective("ddpm", "fokker_ddpm.objective:DDPM", summary="DDPM's loss on the levels of a table.")

@@ -36,13 +36,14 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--seed", type=int, default=0, show_default=True, help="With a sample's index, decides its noise.")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first sample.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
+@click.option("--guidance", type=ComponentType("guidance"), multiple=True, help="What steers the samples; repeatable.")
 @click.option("--label", type=click.IntRange(min=0), help="Class of all samples; all classes in turn unless given.")
 @click.option(
     "--trajectory",
     type=click.IntRange(min=2),
     is_flag=False,
     flag_value=16,
-    help="Keep that many states (16) of the first 16 samples beside --out, as .npz and .png.",
+    help="Keep that many states (16) of the first samples (16 pictures, 1000 points) beside --out, as .npz and .png.",
 )
 @click.option("--checkpoint", help="A step, or a checkpoint's name; the last one unless given.")
 @click.option("--raw-weights", is_flag=True, help="Use the weights themselves, not their moving average.")
@@ -63,6 +64,7 @@ def sample(
     seed: int,
     first: int,
     batch_size: int | None,
+    guidance: tuple[str, ...],
     label: int | None,
     trajectory: int | None,
     checkpoint: str | None,
@@ -93,6 +95,7 @@ def sample(
     settings, p = opened.plan.sample, opened.plan.perturbation
     way = config.build(app.registry, "sampler", sampler) if sampler is not None else settings.sampler
     rule = config.build(app.registry, "grid", grid) if grid is not None else settings.grid
+    steering = [config.build(app.registry, "guidance", spec) for spec in guidance]
     end = final or settings.final
     if steps is not None and nfe is not None:
         raise click.UsageError("--steps and --nfe say the same thing; give one of them.")
@@ -137,7 +140,9 @@ def sample(
             seed=seed,
             final=end,  # type: ignore[arg-type]
             label=label,
+            guidance=steering,
             keep_states=trajectory or 0,
+            keep_samples=max(16, min(1000, 4096 // spec.numel)),
             device=where,
             on_step=on_step,
         ):
@@ -203,7 +208,6 @@ def _write_trajectory(run: "Run", chunk: "Chunk", out: str) -> None:
 
     from fokker import draw
 
-    times = [t for t, _ in chunk.states]
-    states = torch.stack([run.plan.chain.inverse(x) for _, x in chunk.states])
-    np.savez(_beside(out, ".npz"), t=np.array(times), x=states.numpy())
-    draw.trajectory(states, times).save(_beside(out, ".png"))
+    states = [(t, run.plan.chain.inverse(x)) for t, x in chunk.states]
+    np.savez(_beside(out, ".npz"), t=np.array([t for t, _ in states]), x=torch.stack([x for _, x in states]).numpy())
+    draw.trajectory_strip(states, _beside(out, ".png"))

@@ -62,3 +62,6 @@ def fokker_register(registry: "Registry") -> None:
     registry.grid("trailing", "fokker.grid:Trailing", summary="Levels of a table, equally spaced, from the last one.")
     registry.grid("exponential", "fokker.grid:Exponential", summary="Equal steps in log(sigma / alpha).")
     registry.grid("knots", "fokker.grid:Knots", summary="The table's own levels.")
+
+    registry.recipe("demo", "fokker:recipes/demo.toml", summary="The digits of 'fokker demo'.")
+    registry.recipe("demo-roll", "fokker:recipes/demo-roll.toml", summary="The swiss roll of 'fokker demo'.")
