@@ -31,12 +31,12 @@ def page(module: str) -> str:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Adds the reference to the navigation, before the last entry."""
+    """Adds the pages to the navigation, after those of the reference that are written by hand."""
     packages: dict[str, list[dict[str, str]]] = {}
     for module in public_modules(Path(config.config_file_path).parent):
         packages.setdefault(module.split(".")[0], []).append({module: page(module)})
     reference = [{package: pages} for package, pages in packages.items()]
-    config.nav.insert(-1, {"Reference": reference})
+    next(entry for entry in config.nav if "Reference" in entry)["Reference"].extend(reference)
     return config
 
 

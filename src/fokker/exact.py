@@ -62,7 +62,7 @@ class Mixture(ExactModel):
             full matrices; entries at least 0 and matrices positive semi-definite.
 
     Raises:
-        ConfigError: If the shapes do not fit, or a weight or variance is negative.
+        ConfigError: If the shapes do not fit, a weight or variance is negative, or all weights are 0.
     """
 
     def __init__(self, perturbation: Perturbation, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
@@ -73,6 +73,8 @@ class Mixture(ExactModel):
                 f"A mixture of {k} components in {d} dimensions takes weights ({k},) and covariances ({k},), "
                 f"({k}, {d}) or ({k}, {d}, {d}); got {tuple(weights.shape)} and {tuple(covariances.shape)}."
             )
+        if bool((weights < 0).any()) or not bool((weights > 0).any()):
+            raise ConfigError(f"A mixture takes weights of at least 0, not all of them 0; got {weights.tolist()}.")
         self.weights = weights.double() / weights.double().sum()
         self.means = means.double().reshape(k, d)
         covariances = covariances.double()
@@ -83,8 +85,8 @@ class Mixture(ExactModel):
         else:
             self._basis = None
             self._variances = covariances.reshape(k, -1).expand(k, d)
-        if bool((self._variances < 0).any()) or bool((self.weights < 0).any()):
-            raise ConfigError("A mixture takes weights and variances of at least 0.")
+        if bool((self._variances < 0).any()):
+            raise ConfigError("A mixture takes variances of at least 0, and matrices that are positive semi-definite.")
         self._cast: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor, Tensor | None, Tensor]] = {}
 
     def _parameters(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
@@ -162,6 +164,14 @@ class Gaussian(Mixture):
 
     def __init__(self, perturbation: Perturbation, mean: Tensor, covariance: Tensor) -> None:
         super().__init__(perturbation, torch.ones(1), mean.unsqueeze(0), covariance.unsqueeze(0))
+
+    def marginal(self, t: float) -> tuple[Tensor, Tensor]:
+        """Mean (numel,) and covariance (numel, numel) of x_t, float64."""
+        alpha, sigma = self._perturbation.scales(t, self.means)
+        variances = alpha**2 * self._variances[0] + sigma**2
+        if self._basis is None:
+            return alpha * self.means[0], variances.diag()
+        return alpha * self.means[0], self._basis[0] * variances @ self._basis[0].T
 
     def flow(self, x: Tensor, t: float, s: float) -> Tensor:
         """Carry `x`, (B, *D), along the probability-flow ODE from time `t` to time `s`.

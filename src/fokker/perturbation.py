@@ -96,7 +96,7 @@ class Perturbation(ABC):
         """Invert `log_snr` on [0, 1], by bisection to the last bit; values outside its range give the nearest end."""
         target = log_snr.double()
         low = torch.zeros_like(target)
-        high = torch.where(target >= self.log_snr(low), 0.0, 1.0)
+        high = torch.where(target >= self.log_snr(low), low, torch.ones_like(low))
         for _ in range(1100):  # enough to reach the smallest float64, which lies far below 2**-60
             middle = (low + high) / 2
             if bool(((middle == low) | (middle == high)).all()):

@@ -1,0 +1,108 @@
+"""The picture that suits samples of a shape."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from fokker.draw import images, points, signals, vectors
+from fokker.draw.picture import Picture, row
+from fokker.draw.values import value_range
+
+__all__ = ["samples", "shown"]
+
+_PAIRED = 8
+
+
+def shown(event_shape: Sequence[int]) -> int:
+    """How many samples of a shape `samples` draws, at most."""
+    match tuple(event_shape):
+        case () | (1,):
+            return vectors.MOST_NUMBERS
+        case (2,):
+            return points.MOST
+        case (d,) if d <= _PAIRED:
+            return vectors.MOST_PAIRS
+        case (_, _):
+            return signals.MOST
+        case (_, _, _):
+            return images.MOST
+        case (_, _, _, _):
+            return images.MOST // 4
+        case _:
+            return vectors.MOST_ROWS
+
+
+def samples(
+    x: Tensor,
+    path: Path | None = None,
+    *,
+    reference: Tensor | None = None,
+    like: Tensor | None = None,
+    width: int = 720,
+) -> Picture:
+    """Draw samples as what their shape says they are, as many as `shown` says.
+
+    | shape | is drawn as |
+    | --- | --- |
+    | (1,) | a histogram |
+    | (2,) | points of the plane: dots, or a density where they are many |
+    | (3,) to (8,) | clouds of all pairs of coordinates |
+    | (C, L) | curves |
+    | (C, H, W) | images |
+    | (C, D, H, W) | the middle slices of volumes |
+    | any other | rows of colour |
+
+    Args:
+        x: Samples, (N, *D), N at least 1.
+        path: Where to save the picture too.
+        reference: Examples of the data to compare with, (M, *D), drawn beside the samples (over them in a histogram).
+        like: Examples whose range of values is drawn; the reference, or else the samples, unless given. Pictures that
+            are looked at one after another are comparable with the same `like`.
+        width: Of one panel, about, in pixels.
+
+    Returns:
+        The picture.
+    """
+    picture = _drawn(x, reference, like if like is not None else reference, width)
+    if path is not None:
+        picture.save(path)
+    return picture
+
+
+def _drawn(x: Tensor, reference: Tensor | None, like: Tensor | None, width: int) -> Picture:
+    around = x if like is None else like
+    draw: Callable[[Tensor], Picture]
+    match x.shape[1:]:
+        case () | (1,):
+            return vectors.histogram(x, reference=reference, like=like, width=width)
+        case (2,):
+            return points.scatter(x, reference=reference, like=like, width=width)
+        case (d,) if d <= _PAIRED:
+
+            def draw(x: Tensor) -> Picture:
+                return vectors.pair_plot(x, like=around, width=width)
+
+        case (_, _):
+
+            def draw(x: Tensor) -> Picture:
+                return signals.signal_plot(x, like=around, width=width)
+
+        case (_, _, _):
+
+            def draw(x: Tensor) -> Picture:
+                return images.image_grid(x, limits=value_range(around), width=width)
+
+        case (_, _, _, _):
+
+            def draw(x: Tensor) -> Picture:
+                return images.volume_grid(x, limits=value_range(around), width=width)
+
+        case _:
+
+            def draw(x: Tensor) -> Picture:
+                return vectors.heat_rows(x, like=around, width=width)
+
+    if reference is None:
+        return draw(x)
+    return row([("samples", draw(x)), ("data", draw(reference[: len(x)]))])

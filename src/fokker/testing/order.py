@@ -1,0 +1,124 @@
+"""Orders of convergence, measured.
+
+    error(N) ~ C N^-p        p = - slope of log(error) against log(N)
+
+A method with a wrong coefficient is often still consistent, finite and of the right shape; its order tells. The data
+should have several different variances: on a scalar problem an error can cross zero and show any order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+
+import torch
+from torch import Tensor
+
+from fokker.exact import Gaussian
+from fokker.noise import Zero
+from fokker.sampler import Sampler, trajectory
+from fokker.testing.moments import affine_map
+
+__all__ = ["Convergence", "convergence", "measure_order", "measure_weak_order"]
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Errors on finer and finer grids.
+
+    Args:
+        steps: Numbers of steps.
+        errors: The error with each of them.
+    """
+
+    steps: tuple[int, ...]
+    errors: tuple[float, ...]
+
+    @property
+    def order(self) -> float:
+        """Slope of the regression of -log(error) on log(steps)."""
+        x = torch.tensor([log(n) for n in self.steps], dtype=torch.float64)
+        y = -torch.tensor(self.errors, dtype=torch.float64).log()
+        x = x - x.mean()
+        return float((x * y).sum() / (x * x).sum())
+
+    @property
+    def local_orders(self) -> tuple[float, ...]:
+        """Slope between each number of steps and the next."""
+        pairs = pairwise(zip(self.steps, self.errors, strict=True))
+        return tuple(log(e / f) / log(m / n) for (n, e), (m, f) in pairs)
+
+
+def convergence(error: Callable[[int], float], steps: Sequence[int]) -> Convergence:
+    """Evaluate an error with each of these numbers of steps."""
+    return Convergence(tuple(steps), tuple(error(n) for n in steps))
+
+
+def measure_order(
+    sampler: Sampler,
+    model: Gaussian,
+    *,
+    steps: Sequence[int] = (16, 32, 64, 128),
+    start: float = 0.9,
+    end: float = 0.1,
+) -> Convergence:
+    """The order of a sampler on the probability-flow ODE, without noise, against its exact solution.
+
+    Args:
+        sampler: The sampler.
+        model: Gaussian data, whose flow is known.
+        steps: Numbers of steps, at least four; their uniform grids go from `start` to `end`.
+        start: First time.
+        end: Last time.
+
+    Returns:
+        Norms of the error at the end, of a batch of states about one standard deviation from the mean.
+    """
+    d = model.means.shape[1]
+    mean, covariance = model.marginal(start)
+    z = torch.randn(4, d, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = (mean + z * covariance.diagonal().sqrt()).reshape(4, *model.event_shape)
+    exact = model.flow(x, start, end)
+
+    def error(n: int) -> float:
+        y = x
+        for state in trajectory(model, sampler, _uniform(start, end, n), Zero(), x, final="none"):
+            y = state.x
+        return float((y - exact).norm())
+
+    return convergence(error, steps)
+
+
+def measure_weak_order(
+    sampler: Sampler,
+    model: Gaussian,
+    *,
+    steps: Sequence[int] = (16, 32, 64, 128),
+    start: float = 0.9,
+    end: float = 0.1,
+) -> Convergence:
+    """The order in which the mean and covariance of a stochastic sampler converge to the true ones.
+
+    The start has the true law at its time; the law at the end is exact, see `fokker.testing.moments`.
+
+    Args:
+        sampler: The sampler; on Gaussian data its steps must be affine.
+        model: Gaussian data.
+        steps: Numbers of steps, at least four; their uniform grids go from `start` to `end`.
+        start: First time.
+        end: Last time.
+
+    Returns:
+        Norms of the error of mean and covariance together.
+    """
+    first, last = model.marginal(start), model.marginal(end)
+
+    def error(n: int) -> float:
+        mean, covariance = affine_map(sampler, model, _uniform(start, end, n)).push(*first)
+        return float(torch.cat([mean - last[0], (covariance - last[1]).flatten()]).norm())
+
+    return convergence(error, steps)
+
+
+def _uniform(start: float, end: float, n: int) -> Tensor:
+    return start + (end - start) * torch.arange(n + 1, dtype=torch.float64) / n
