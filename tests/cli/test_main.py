@@ -128,6 +128,14 @@ def test_every_command_has_help_with_an_example(name):
     assert "--debug" in done.stdout
 
 
+@pytest.mark.parametrize("args", [["--help"], ["plugins", "--help"]])
+def test_the_examples_of_the_help_stand_on_lines_of_their_own(args):
+    lines = run(*args).stdout.splitlines()
+    first, second = lines[lines.index("  Examples:") + 1 :][:2]
+    assert first.count("fokker") == second.count("fokker") == 1
+    assert not [line for line in lines if "\\b" in line]
+
+
 def test_version():
     import fokker
 

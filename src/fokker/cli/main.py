@@ -22,7 +22,7 @@ from click.shell_completion import CompletionItem
 import fokker
 from fokker.cli import COMMANDS
 from fokker.cli.app import App
-from fokker.cli.options import add_common_options
+from fokker.cli.options import add_common_options, keep_examples
 from fokker.errors import FokkerError
 from fokker.plugins.registry import nearest
 
@@ -53,7 +53,7 @@ class FokkerGroup(click.Group):
             command: click.Command | None = getattr(import_module(module), attribute)
         else:
             command = ctx.ensure_object(App).host.commands.get(cmd_name)
-        return command and add_common_options(command)
+        return command and keep_examples(add_common_options(command))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -177,7 +177,7 @@ def cli() -> None:
     """
 
 
-add_common_options(cli)
+keep_examples(add_common_options(cli))
 
 
 def main() -> None:

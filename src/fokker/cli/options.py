@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 from fokker.cli.app import App
 from fokker.plugins.registry import KINDS
 
-__all__ = ["ComponentType", "KindType", "NameType", "add_common_options", "json_option"]
+__all__ = ["ComponentType", "KindType", "NameType", "add_common_options", "json_option", "keep_examples"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,6 +78,17 @@ def add_common_options(command: click.Command) -> click.Command:
                     [f"--{attribute}"], is_flag=True, expose_value=False, callback=_switch_on(attribute), help=text
                 )
             )
+    return command
+
+
+def keep_examples(command: click.Command) -> click.Command:
+    r"""Let the help of a command show its examples line by line.
+
+    click leaves a paragraph as it is that begins with a backspace. A docstring with a backslash is a raw one, in which
+    `\b` stays two characters.
+    """
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
     return command
 
 
