@@ -1,0 +1,40 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from fokker.errors import ConfigError
+from fokker.label import Alpha, CNoise, Index, LogSigma, LogSNR, Sigma, ThousandTime, Time
+from fokker.perturbation import VE, VP
+from fokker.table import Betas, Sigmas
+
+D = torch.float64
+T = torch.tensor([0.1, 0.5, 1.0], dtype=D)
+
+
+@pytest.mark.parametrize("p", [VP(), VE(), Betas(steps=10), Sigmas(levels=11)], ids=lambda p: type(p).__name__)
+def test_labels_say_what_their_names_say(p):
+    noise = p.sigma(T) / p.alpha(T)
+    for label, expected in (
+        (Time(), T),
+        (ThousandTime(), 1000 * T),
+        (Sigma(), noise),
+        (LogSigma(), noise.log()),
+        (LogSNR(), -2 * noise.log()),
+        (Alpha(), p.alpha(T)),
+        (CNoise(), noise.log() / 4),
+    ):
+        assert_close(label(p, T), expected, rtol=1e-10, atol=1e-12)
+        assert label(p, T[0]).shape == ()
+
+
+def test_index_is_a_whole_number_from_1():
+    assert Index()(Betas(steps=10), T).tolist() == [1, 5, 10]
+    assert Index()(Sigmas(levels=11), T).tolist() == [2, 6, 11]
+    assert Index()(Betas(), T).dtype == torch.int64
+
+
+def test_index_exists_on_levels_only():
+    with pytest.raises(ConfigError, match="VP is continuous and has no levels"):
+        Index()(VP(), T)
+    with pytest.raises(ConfigError, match="use the grid 'knots', or a label such as 't'"):
+        Index()(Betas(steps=4), T)
