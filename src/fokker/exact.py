@@ -5,7 +5,8 @@ For data N(m, C) perturbed to N(alpha m, V), V = alpha^2 C + sigma^2 I,
     score = -V^-1 (x - alpha m),    x0 = m + alpha C V^-1 (x - alpha m),    eps = sigma V^-1 (x - alpha m)
 
 A mixture weights its components' answers by their responsibilities at `x`; a point mass and an empirical law are
-the cases C = 0. Each returns v = alpha eps - sigma x0, which exists and is accurate at both ends of time.
+the cases C = 0. Each returns v = alpha eps - sigma x0, which is accurate at both ends of time; where V is singular,
+at sigma = 0 for a singular C, there is no density and the model raises.
 """
 
 from abc import abstractmethod
@@ -15,7 +16,7 @@ from math import log, pi, prod
 import torch
 from torch import Tensor
 
-from fokker.errors import ConfigError
+from fokker.errors import ConfigError, SingularError
 from fokker.model import ScoreModel, rates_at
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
@@ -108,7 +109,10 @@ class Mixture(ExactModel):
         off = x.flatten(1).unsqueeze(1) - alpha * means
         if basis is not None:
             off = torch.einsum("bki,kij->bkj", off, basis)
-        return off, alpha**2 * variances + sigma**2, alpha, sigma
+        v = alpha**2 * variances + sigma**2
+        if bool((v == 0).any()):
+            raise SingularError("This law has no density where sigma = 0: one of its variances is 0. Use a later time.")
+        return off, v, alpha, sigma
 
     def _component_log_probs(self, off: Tensor, v: Tensor, log_weights: Tensor) -> Tensor:
         d = off.shape[-1]
