@@ -1,4 +1,7 @@
-"""Files that appear under their name once they are whole, or not at all."""
+"""Files that appear under their name once they are whole, or not at all.
+
+What is moved in outlives a power failure too: the file is flushed before it gets its name, its folder after that.
+"""
 
 import os
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import IO
 
 from fokker.errors import RunError
 
-__all__ = ["Partial"]
+__all__ = ["Partial", "cannot_write", "flush", "write_text"]
 
 
 class Partial:
@@ -39,6 +42,7 @@ class Partial:
             os.fsync(self.file.fileno())
             self.file.close()
             os.replace(self._beside, self.path)
+            flush(self.path.parent)
         except OSError as error:
             self.drop()
             raise cannot_write(self.path, error) from error
@@ -63,6 +67,25 @@ class Partial:
         self.drop()
         if isinstance(error, OSError):
             raise cannot_write(self.path, error) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file: a reader sees the old or the new one, never a part.
+
+    Raises:
+        RunError: If the place cannot be written.
+    """
+    with Partial(path) as file:
+        file.write(text.encode())
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:

@@ -1,12 +1,13 @@
 """The picture that suits samples of a shape."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from fokker.draw import images, points, signals, vectors
-from fokker.draw.picture import Picture, row
+from fokker.draw.picture import Picture, row, saved
 from fokker.draw.values import value_range
 
 __all__ = ["samples", "shown"]
@@ -64,10 +65,7 @@ def samples(
     Returns:
         The picture.
     """
-    picture = _drawn(x, reference, like if like is not None else reference, width)
-    if path is not None:
-        picture.save(path)
-    return picture
+    return saved(_drawn(x, reference, like if like is not None else reference, width), path)
 
 
 def _drawn(x: Tensor, reference: Tensor | None, like: Tensor | None, width: int) -> Picture:
@@ -79,30 +77,15 @@ def _drawn(x: Tensor, reference: Tensor | None, like: Tensor | None, width: int)
         case (2,):
             return points.scatter(x, reference=reference, like=like, width=width)
         case (d,) if d <= _PAIRED:
-
-            def draw(x: Tensor) -> Picture:
-                return vectors.pair_plot(x, like=around, width=width)
-
+            draw = partial(vectors.pair_plot, like=around, width=width)
         case (_, _):
-
-            def draw(x: Tensor) -> Picture:
-                return signals.signal_plot(x, like=around, width=width)
-
+            draw = partial(signals.signal_plot, like=around, width=width)
         case (_, _, _):
-
-            def draw(x: Tensor) -> Picture:
-                return images.image_grid(x, limits=value_range(around), width=width)
-
+            draw = partial(images.image_grid, limits=value_range(around), width=width)
         case (_, _, _, _):
-
-            def draw(x: Tensor) -> Picture:
-                return images.volume_grid(x, limits=value_range(around), width=width)
-
+            draw = partial(images.volume_grid, limits=value_range(around), width=width)
         case _:
-
-            def draw(x: Tensor) -> Picture:
-                return vectors.heat_rows(x, like=around, width=width)
-
+            draw = partial(vectors.heat_rows, like=around, width=width)
     if reference is None:
         return draw(x)
     return row([("samples", draw(x)), ("data", draw(reference[: len(x)]))])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from fokker.draw.picture import Picture, from_image
+from fokker.draw.picture import Picture, from_image, saved
 from fokker.draw.values import on_host, value_range
 
 __all__ = ["MOST", "image_grid", "to_bytes", "volume_grid"]
@@ -52,7 +52,7 @@ def image_grid(
     if x.ndim == 3:
         x = x[:, None]
     pixels = to_bytes(x, limits or value_range(x))
-    return _saved(_grid([_strip(_planes(image)) for image in pixels], columns, width), path)
+    return saved(_grid([_strip(_planes(image)) for image in pixels], columns, width), path)
 
 
 def volume_grid(
@@ -78,10 +78,8 @@ def volume_grid(
     x = on_host(x, MOST // 4)
     pixels = to_bytes(x, limits or value_range(x))
     d, h, w = pixels.shape[2:]
-    cells = [
-        _strip([*_planes(v[:, d // 2]), *_planes(v[:, :, h // 2]), *_planes(v[:, :, :, w // 2])]) for v in pixels
-    ]
-    return _saved(_grid(cells, columns, width), path)
+    cells = [_strip([*_planes(v[:, d // 2]), *_planes(v[:, :, h // 2]), *_planes(v[:, :, :, w // 2])]) for v in pixels]
+    return saved(_grid(cells, columns, width), path)
 
 
 def to_bytes(x: Tensor, limits: tuple[float, float]) -> Pixels:
@@ -95,12 +93,6 @@ def to_bytes(x: Tensor, limits: tuple[float, float]) -> Pixels:
     scaled = (x.double() - low) * (255 / (high - low))
     pixels: Pixels = scaled.nan_to_num(nan=0.0).clamp(0, 255).round().to(torch.uint8).numpy()
     return pixels
-
-
-def _saved(picture: Picture, path: Path | None) -> Picture:
-    if path is not None:
-        picture.save(path)
-    return picture
 
 
 def _planes(image: Pixels) -> list[Pixels]:

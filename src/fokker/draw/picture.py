@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fokker.draw.style import DPI, INK, PAPER
 from fokker.partial import Partial
 
-__all__ = ["Picture", "from_figure", "from_image", "row"]
+__all__ = ["Picture", "from_figure", "from_image", "row", "saved"]
 
 _GAP = 12
 _CAPTION = 15
@@ -55,17 +56,23 @@ class Picture:
 def from_image(image: Image.Image) -> Picture:
     """The picture of a pillow image."""
     buffer = io.BytesIO()
-    image.save(buffer, format="png", optimize=True)
+    image.save(buffer, format="png")
     return Picture(buffer.getvalue())
 
 
 def from_figure(figure: Figure) -> Picture:
     """The picture of a matplotlib figure that was made without pyplot."""
     canvas = FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    # no metadata: the same figure is the same bytes
-    canvas.print_png(buffer, metadata={"Software": None}, pil_kwargs={"optimize": True})
-    return Picture(buffer.getvalue())
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    return from_image(Image.fromarray(pixels).convert("RGB"))
+
+
+def saved(picture: Picture, path: Path | None) -> Picture:
+    """The same picture, saved if there is a path."""
+    if path is not None:
+        picture.save(path)
+    return picture
 
 
 def row(pictures: Sequence[tuple[str, Picture]]) -> Picture:
@@ -77,7 +84,9 @@ def row(pictures: Sequence[tuple[str, Picture]]) -> Picture:
     images = [picture.image() for _, picture in pictures]
     font = _font(round(_CAPTION * DPI / 100))
     head = round(1.6 * _CAPTION * DPI / 100)
-    widths = [max(image.width, round(font.getlength(caption))) for (caption, _), image in zip(pictures, images, strict=True)]
+    widths = [
+        max(image.width, round(font.getlength(caption))) for (caption, _), image in zip(pictures, images, strict=True)
+    ]
     whole = Image.new("RGB", (sum(widths) + _GAP * (len(images) - 1), head + max(i.height for i in images)), PAPER)
     pen = ImageDraw.Draw(whole)
     left = 0

@@ -10,9 +10,9 @@ from matplotlib.colors import PowerNorm
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fokker.draw.picture import Picture, from_figure
-from fokker.draw.style import CAPTION, DATA, DENSITY, MUTED, SAMPLES, axes, figure
-from fokker.draw.values import on_host, quantiles
+from fokker.draw.picture import Picture, from_figure, saved
+from fokker.draw.style import CAPTION, DATA, DENSITY, MUTED, PAPER, SAMPLES, axes, figure
+from fokker.draw.values import on_host, span
 
 __all__ = ["MOST", "Window", "density", "frame", "scatter", "shade", "window"]
 
@@ -51,12 +51,11 @@ class Window:
 
 
 def window(x: Tensor) -> Window:
-    """The window that holds nearly all of the points (N, 2), with a margin."""
+    """The window around points (N, 2) with a margin; see `fokker.draw.values.span` for what it leaves out."""
     ends = []
     for column in (x[:, 0], x[:, 1]):
-        few = 5 / max(len(x), 1)
-        low, high = quantiles(column, 0.0, 1.0) if few > 0.01 else quantiles(column, few, 1 - few)
-        margin = 0.1 * (high - low) or 0.5
+        low, high = span(column)
+        margin = 0.06 * (high - low) or 0.5
         ends.append((low - margin, high + margin))
     return Window(ends[0], ends[1]).squared()
 
@@ -102,17 +101,14 @@ def scatter(
             shade(ax, density(p, place, bins), place, top)
         frame(ax, place)
         _count_outside(ax, p, place)
-    picture = from_figure(fig)
-    if path is not None:
-        picture.save(path)
-    return picture
+    return saved(from_figure(fig), path)
 
 
 def density(x: Tensor, place: Window, bins: int) -> NDArray[np.float64]:
     """Share of the points (N, 2) in each of `bins` by `bins` cells of a window, first index horizontal."""
     p = x.numpy()
     counts, _, _ = np.histogram2d(p[:, 0], p[:, 1], bins=bins, range=[place.x, place.y])
-    return counts / max(len(p), 1)
+    return np.asarray(counts / max(len(p), 1))
 
 
 def shade(ax: Axes, shares: NDArray[np.float64], place: Window, top: float) -> None:
@@ -134,4 +130,5 @@ def _count_outside(ax: Axes, p: Tensor, place: Window) -> None:
     outside = len(p) - int(inside.sum())
     if outside:
         text = f"{outside} of {len(p)} outside"
-        ax.text(0.99, 0.01, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=CAPTION, color=MUTED)
+        label = ax.text(1, 0, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=CAPTION, color=MUTED)
+        label.set_bbox({"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, "pad": 2})

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fokker.draw.cells import Cells
-from fokker.draw.picture import Picture, from_figure
+from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, MUTED, SERIES, figure
-from fokker.draw.values import on_host, quantiles
+from fokker.draw.values import on_host, span
 
 __all__ = ["MOST", "signal_plot"]
 
@@ -31,7 +31,7 @@ def signal_plot(x: Tensor, path: Path | None = None, *, like: Tensor | None = No
         The picture.
     """
     signals = on_host(x, MOST)
-    low, high = quantiles(signals if like is None else like, 0.0, 1.0)
+    low, high = span(signals if like is None else like)
     margin = 0.02 * (high - low) or 0.5
     n = len(signals)
     columns = 1 if n <= 3 else 3 if n <= 12 else 4
@@ -45,10 +45,7 @@ def signal_plot(x: Tensor, path: Path | None = None, *, like: Tensor | None = No
     cells.frame(ax)
     text = f"each from {low:.3g} to {high:.3g}"
     ax.text(1, -0.01, text, transform=ax.transAxes, ha="right", va="top", fontsize=CAPTION, color=MUTED)
-    picture = from_figure(fig)
-    if path is not None:
-        picture.save(path)
-    return picture
+    return saved(from_figure(fig), path)
 
 
 def _thinned(y: NDArray[np.float64], most: int) -> NDArray[np.float64]:

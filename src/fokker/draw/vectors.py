@@ -1,6 +1,6 @@
 """Vectors: one number as a histogram, up to eight as pairs, more as rows of colour."""
 
-from math import ceil, sqrt
+from math import ceil
 from pathlib import Path
 
 import matplotlib
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fokker.draw.cells import Cells
-from fokker.draw.picture import Picture, from_figure
+from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, DATA, INK, MUTED, SAMPLES, axes, figure
-from fokker.draw.values import on_host, quantiles
+from fokker.draw.values import on_host, quantiles, span
 
 __all__ = ["MOST_NUMBERS", "MOST_PAIRS", "MOST_ROWS", "heat_rows", "histogram", "pair_plot"]
 
@@ -48,7 +48,7 @@ def histogram(
     """
     values = on_host(x, MOST_NUMBERS).reshape(-1)
     around = like if like is not None else values if reference is None else reference
-    low, high = quantiles(around, 0.0, 1.0)
+    low, high = span(around)
     margin = 0.05 * (high - low) or 0.5
     ends = (low - margin, high + margin)
     fig = figure(width, round(0.6 * width))
@@ -60,10 +60,7 @@ def histogram(
         ax.stairs(heights, edges, color=DATA, linewidth=1.4, label="data")
         ax.legend(frameon=False, fontsize=CAPTION, labelcolor=INK)
     ax.set_xlim(*ends)
-    picture = from_figure(fig)
-    if path is not None:
-        picture.save(path)
-    return picture
+    return saved(from_figure(fig), path)
 
 
 def pair_plot(x: Tensor, path: Path | None = None, *, like: Tensor | None = None, width: int = 720) -> Picture:
@@ -81,7 +78,7 @@ def pair_plot(x: Tensor, path: Path | None = None, *, like: Tensor | None = None
     points = on_host(x, MOST_PAIRS)
     d = points.shape[1]
     around = points if like is None else like
-    ranges = [quantiles(around[:, i], 0.0, 1.0) for i in range(d)]
+    ranges = [span(around[:, i]) for i in range(d)]
     unit = np.stack([_unit(points[:, i].double().numpy(), *ranges[i]) for i in range(d)], axis=1)
     cells = Cells(d * d, d)
     fig = figure(width, width)
@@ -101,10 +98,7 @@ def pair_plot(x: Tensor, path: Path | None = None, *, like: Tensor | None = None
         ax.text(i + 0.5, d - i + 0.04, text, ha="center", va="bottom", fontsize=CAPTION - 1, color=MUTED)
     cells.frame(ax, [i * d + j for i in range(d) for j in range(i + 1)])
     ax.set_ylim(-0.4, d + 0.35)
-    picture = from_figure(fig)
-    if path is not None:
-        picture.save(path)
-    return picture
+    return saved(from_figure(fig), path)
 
 
 def heat_rows(x: Tensor, path: Path | None = None, *, like: Tensor | None = None, width: int = 720) -> Picture:
@@ -133,17 +127,14 @@ def heat_rows(x: Tensor, path: Path | None = None, *, like: Tensor | None = None
         side.set_visible(False)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
-    bar = fig.colorbar(shown, ax=ax, fraction=0.04, pad=0.02)
+    bar = fig.colorbar(shown, ax=ax, fraction=0.04, aspect=60, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=CAPTION, labelcolor=INK, color=MUTED)
-    picture = from_figure(fig)
-    if path is not None:
-        picture.save(path)
-    return picture
+    return saved(from_figure(fig), path)
 
 
 def _density(x: Tensor, ends: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    bins = max(10, min(120, ceil(2 * sqrt(len(x)))))
+    bins = max(10, min(120, ceil(3 * len(x) ** (1 / 3))))
     counts, edges = np.histogram(x.numpy(), bins=bins, range=ends)
     return counts / (max(len(x), 1) * np.diff(edges)), edges
 
