@@ -7,12 +7,13 @@ Losses carry the factor 1/2 and are summed over dimensions; an objective that fo
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from fokker.component import component
+from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
@@ -64,17 +65,31 @@ class Objective(ABC):
 class Denoising(Objective):
     """Denoising score matching over a range of noise levels (Vincent, 2011, eq. 11; Song et al., 2021, eq. 7).
 
-        t ~ U[t_min, 1],    loss = w(t) / 2 |x0 error|^2
+        loss = w(t) / 2 |x0 error|^2,    t from t_min to 1
 
     Args:
         weighting: The factor w(t) of the squared error of x0.
+        times_in: How often each noise level is trained. `log-snr` spreads the log-SNR uniformly, so that the loss does
+            not depend on the perturbation's clock (Kingma et al., 2021, section 5.1); `uniform` spreads t, as Score
+            SDE does, of which VP gives 6 % to sigma / alpha from 0.03 to 0.2, where detail is decided.
     """
 
     weighting: Weighting = EDMWeight()
+    times_in: Literal["log-snr", "uniform"] = "log-snr"
 
     def times(self, perturbation: Perturbation, u: Tensor) -> Tensor:
-        """Uniform between t_min and 1."""
-        return perturbation.t_min + (1 - perturbation.t_min) * u
+        """Uniform in log-SNR, or in t."""
+        if self.times_in == "uniform":
+            return perturbation.t_min + (1 - perturbation.t_min) * u
+        ends = torch.tensor([1.0, perturbation.t_min], dtype=torch.float64)
+        low, high = perturbation.log_snr(ends).tolist()
+        if high == float("inf"):
+            raise ConfigError(
+                "The objective 'denoising' cannot spread a log-SNR that is infinite at t_min = "
+                f"{perturbation.t_min:g}; raise t_min, or set times_in = 'uniform'."
+            )
+        # the inverse may round to a time outside by one unit in the last place
+        return perturbation.time(low + (high - low) * u).clamp(perturbation.t_min, 1.0)
 
     def loss(self, model: ScoreModel, x0: Tensor, t: Tensor, noise: Noise, cond: Cond = None) -> Tensor:
         """See `Objective.loss`."""
