@@ -90,4 +90,6 @@ def flush(path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> RunError:
     """An operating system's refusal as one line."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):  # what making the folders says of a file in their way
+        return RunError(f"{path} cannot be written: {path.parent} is not a folder.")
     return RunError(f"{path} cannot be written: {error.strerror or error}.")

@@ -55,7 +55,7 @@ def open_sink(
         n: Number of samples that will be written, at least 1.
         event_shape: Shape `*D` of one sample.
         first: Absolute index of the first sample.
-        labels: Whether samples come with class labels. The sink's `note` says so where the format has no place for them.
+        labels: Whether samples come with class labels; the sink's `note` tells where the format has no place for them.
         about: How the samples are made, such as seed and sampler: kept in the file where the format has a place for
             it. A folder is continued only by samples of which the same is said.
         force: Replace what is there.
@@ -70,7 +70,9 @@ def open_sink(
     shape = tuple(event_shape)
     if place.is_dir() or not place.suffix or os.fspath(path).endswith("/"):
         if place.is_file():
-            raise RunError(f"{place} is a file; without a suffix a folder is meant: choose another name, or give a suffix.")
+            raise RunError(
+                f"{place} is a file; without a suffix a folder is meant: choose another name, or give a suffix."
+            )
         return ShardsSink(place, n, shape, first=first, labels=labels, about=about or {}, force=force)
     kind = _BY_SUFFIX.get(place.suffix.lower())
     if kind is None:

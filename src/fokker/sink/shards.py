@@ -100,11 +100,13 @@ class ShardsSink(Sink):
                 found = json.loads(manifest.read_text(encoding="utf-8"))
                 differences = _differences(found, self._manifest)
             except (ValueError, AttributeError) as error:
-                raise RunError(f"{manifest} is damaged: choose another folder, or give --force to replace it.") from error
+                raise RunError(
+                    f"{manifest} is damaged: choose another folder, or give --force to replace it."
+                ) from error
             if differences:
                 raise RunError(
-                    f"{path} holds samples of another making ({'; '.join(differences)}): choose another folder, or give "
-                    f"--force to replace them."
+                    f"{path} holds samples of another making ({'; '.join(differences)}): choose another folder, or "
+                    f"give --force to replace them."
                 )
         elif any(not entry.name.startswith(".") for entry in path.iterdir()):
             raise RunError(f"{path} is not a folder of samples (it has no manifest.json): choose another folder.")
