@@ -3,7 +3,8 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import click
 
@@ -14,8 +15,12 @@ __all__ = ["progress"]
 _EVERY = 15.0
 """Seconds between lines where standard error is no terminal."""
 
-Report = Callable[[float, str], None]
-"""Told how much is done of the total, and words on how it goes."""
+
+class Report(Protocol):
+    """Told how much is done of the total, and words on how it goes."""
+
+    def __call__(self, done: float, words: str) -> None:
+        """Tell."""
 
 
 @contextlib.contextmanager
