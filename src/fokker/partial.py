@@ -43,9 +43,11 @@ class Partial:
             self.file.close()
             os.replace(self._beside, self.path)
             flush(self.path.parent)
-        except OSError as error:
+        except BaseException as error:
             self.drop()
-            raise cannot_write(self.path, error) from error
+            if isinstance(error, OSError):
+                raise cannot_write(self.path, error) from error
+            raise
 
     def drop(self) -> None:
         """Remove what was written; nothing is done after the move."""
