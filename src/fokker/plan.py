@@ -27,7 +27,7 @@ from fokker.noise import Seeded, block_seed
 from fokker.objective import Objective
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation
-from fokker.sampler import Final, Sampler
+from fokker.sampler import Final, Sampler, check_grid
 from fokker.spec import as_spec
 from fokker.training.settings import TrainSettings
 
@@ -160,7 +160,6 @@ def resolve(
 
     Raises:
         ConfigError: For an unknown name or key, or a value of the wrong type or out of range.
-        DataError: If the data, which decides the default network, cannot be opened.
     """
     tables = read_tables(registry, source)
     tables.pop("run", None)
@@ -173,27 +172,21 @@ def resolve(
             tables[kind] = spec
     for kind in KINDS:
         tables.setdefault(kind, _DEFAULTS.get(kind))
-    if tables["data"] is None:
-        raise ConfigError("A plan needs data: name a recipe, or give --data; 'fokker list data' shows what there is.")
-    for kind in KINDS:
         if tables[kind] is not None:
             tables[kind] = as_spec(tables[kind], kind).table()
+    if not isinstance(tables.get("sample", {}), Mapping):
+        raise ConfigError(f"sample must be a table, got {tables['sample']!r}.")
     sample = dict(tables.get("sample", {}))
     sample.setdefault("sampler", "ddim")
     sample.setdefault("grid", "knots" if tables["label"].get("name") == "index" else "karras")
     tables["sample"] = {**sample, **{k: as_spec(sample[k], f"sample.{k}").table() for k in ("sampler", "grid")}}
     for assignment in sets:
         config.set_path(tables, assignment)
-    for kind in KINDS:  # a value set on a component that nobody named
-        if isinstance(tables[kind], dict) and "name" not in tables[kind]:
-            default = _DEFAULTS.get(kind)
-            if default is None:
-                raise ConfigError(f"{kind} has no name: give --{kind} NAME.")
-            tables[kind]["name"] = default
+    if _unnamed(tables["data"]):
+        raise ConfigError("A plan needs data: name a recipe, or give --data; 'fokker list data' shows what there is.")
     data = config.build(registry, "data", tables["data"])
-    if tables["network"] is None:
-        event_shape = data.open("train").event_shape
-        tables["network"] = {"name": "mlp" if len(event_shape) == 1 else "unet"}
+    if _unnamed(tables["network"]):
+        tables["network"] = {"name": _default_network(data), **(tables["network"] or {})}
     parts: dict[str, Any] = {k: config.build(registry, k, tables[k]) for k in KINDS if k != "data"}
     train = config.build_settings(registry, TrainSettings, tables.get("train", {}), "train")
     return Plan(
@@ -202,6 +195,20 @@ def resolve(
         train=train,
         sample=config.build_settings(registry, SampleSettings, tables["sample"], "sample"),
     )
+
+
+def _unnamed(table: Any) -> bool:
+    """Whether nobody named the component, though values may have been set on it."""
+    return table is None or (isinstance(table, dict) and "name" not in table)
+
+
+def _default_network(data: DataSource) -> str:
+    """`unet` where examples have one to three dimensions of space, `mlp` elsewhere."""
+    try:
+        event_shape = data.open("train").event_shape
+    except DataError:  # told by `check`, with everything else that is wrong
+        return "mlp"
+    return "unet" if 2 <= len(event_shape) <= 4 else "mlp"
 
 
 def read_tables(registry: "Registry", source: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -214,13 +221,13 @@ def read_tables(registry: "Registry", source: str | Path | Mapping[str, Any] | N
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(f"There is no file {path}; give a recipe's name or an existing TOML file.")
-        text, name = path.read_text(), str(path)
+        raw, name = path.read_bytes(), str(path)
     else:
         entry = registry.get("recipe", str(source))
-        text, name = entry.text(), f"recipe {source}"
+        raw, name = entry.text().encode(), f"recipe {source}"
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(raw.decode())
+    except ValueError as error:  # also what is no text at all
         raise ConfigError(f"{name} is not valid TOML: {error}.") from None
 
 
@@ -274,17 +281,21 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
     if times is not None:
         attempt("label", lambda: plan.label(p, times))
     grid = attempt("sample.grid", lambda: plan.sample.grid.times(p, plan.sample.steps))
-    if grid is not None and not any(q.where == "label" for q in problems):
-        attempt("sample.grid", lambda: plan.label(p, grid))
+    if grid is not None:
+        attempt("sample.grid", lambda: check_grid(grid))
+        if not any(q.where == "label" for q in problems):
+            attempt("sample.grid", lambda: plan.label(p, grid))
     examples = attempt("data", lambda: plan.data.open("train"))
     if examples is not None and len(examples) == 0:
-        problems.append(Problem("data", str(DataError("The data has no training examples."))))
+        problems.append(Problem("data", "The data has no training examples."))
         examples = None
     if examples is None:
         return None, problems
-    backbone = attempt("network", lambda: _on_meta(plan.network, spec_of(plan, examples)))
-    fitted = attempt("data.transforms", lambda: fit(plan, examples))
-    if backbone is None or fitted is None:
+    spec = attempt("train.labels", lambda: spec_of(plan, examples))
+    backbone = spec and attempt("network", lambda: _on_meta(plan.network, spec))
+    fitted = attempt("data", lambda: fit(plan, examples))
+    kl = fitted and attempt("data", lambda: _prior_kl(fitted, examples))
+    if backbone is None or kl is None:
         return None, problems
     return (
         Facts(
@@ -293,7 +304,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             classes=examples.classes,
             parameters=sum(q.numel() for q in backbone.parameters() if q.requires_grad),
             terminal_log_snr=float(p.log_snr(torch.ones((), dtype=torch.float64))),
-            prior_kl=_prior_kl(fitted, examples),
+            prior_kl=kl,
         ),
         problems,
     )

@@ -11,7 +11,7 @@ from fokker.guidance import Guidance
 from fokker.model import Counted, ScoreModel
 from fokker.network import DataSpec
 from fokker.noise import PerSample
-from fokker.sampler import Final, Sampler, trajectory
+from fokker.sampler import Final, Sampler, State, trajectory
 
 __all__ = ["Chunk", "generate"]
 
@@ -70,7 +70,7 @@ def generate(
         final: See `fokker.sampler.trajectory`.
         label: Class of all samples; for a model with classes, sample `i` has class `i mod classes` unless given.
         guidance: What steers the samples, the innermost first.
-        keep_states: States of the trajectory to keep, evenly spread over it; 0 keeps none.
+        keep_states: States of the trajectory to keep at most, evenly spread over it, the last among them; 0 keeps none.
         keep_samples: Samples of which states are kept, from the first chunk alone.
         device: Of the states.
         dtype: Of the states.
@@ -89,20 +89,26 @@ def generate(
         for each in guidance:
             guided = each.wrap(guided)
         x = model.perturbation.prior_std * noise(torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
-        wanted = _spread(len(grid) + (final == "tweedie"), keep_states) if start == first else frozenset()
+        keep = keep_states if start == first else 0
+        wanted = _spread(len(grid) - 1 + (final == "tweedie"), keep)
         states: list[tuple[float, Tensor]] = []
+        state, k = State(float(grid[0]), x), 0
         for k, state in enumerate(trajectory(guided, sampler, grid, noise, x, cond=cond, final=final)):
-            x = state.x
             if k in wanted:
-                states.append((float(torch.as_tensor(state.t).max()), x[:keep_samples].float().cpu()))
+                states.append(_kept(state, keep_samples))
             if on_step is not None and k:
                 on_step(count)
-        yield Chunk(start, chain.inverse(x.float().cpu()), labels, counted.calls, tuple(states))
+        if keep and k not in wanted:
+            states.append(_kept(state, keep_samples))
+        yield Chunk(start, chain.inverse(state.x.float().cpu()), labels, counted.calls, tuple(states))
 
 
-def _spread(n: int, k: int) -> frozenset[int]:
-    """At most `k` of `n` positions, evenly spread, the last one included."""
-    k = min(k, n)
-    if k <= 1:
-        return frozenset([n - 1] if k else [])
-    return frozenset(round(i * (n - 1) / (k - 1)) for i in range(k))
+def _kept(state: State, n: int) -> tuple[float, Tensor]:
+    """Time and first samples of a state; a copy, since a view would keep the whole batch in memory."""
+    return float(torch.as_tensor(state.t).max()), state.x[:n].to("cpu", torch.float32, copy=True)
+
+
+def _spread(last: int, k: int) -> frozenset[int]:
+    """Positions from 0 on, evenly spread; with the last one, which is kept in any case, they are at most `k`."""
+    k = min(k - 1, last)
+    return frozenset(round(i * last / k) for i in range(k))

@@ -11,6 +11,7 @@ from fokker.cli.options import ComponentType, json_option
 from fokker.cli.output import print_json
 from fokker.cli.progress import progress
 from fokker.errors import ConfigError, RunError
+from fokker.partial import Partial
 
 if TYPE_CHECKING:
     from fokker.run.folder import Run
@@ -99,8 +100,9 @@ def sample(
     end = final or settings.final
     if steps is not None and nfe is not None:
         raise click.UsageError("--steps and --nfe say the same thing; give one of them.")
+    named = str(as_spec(config.to_table(app.registry, way, "sampler")))
     if nfe is not None:
-        steps = steps_for(way, nfe, end)
+        steps = steps_for(way, named, nfe, end)
     times = rule.times(p, settings.steps if steps is None else steps)
     opened.plan.label(p, times)  # a label that does not exist between levels refuses here, before any work
     _check_label(opened, label)
@@ -110,11 +112,19 @@ def sample(
     if trajectory is not None:
         _refuse_existing(_beside(out, ".npz"), _beside(out, ".png"), force=force)
     model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
-    named = str(as_spec(config.to_table(app.registry, way, "sampler")))
-    about: dict[str, str | int] = {"seed": seed, "sampler": named, "steps": len(times) - 1, "final": end}
-    began, done = time.perf_counter(), 0
+    about: dict[str, str | int | bool | None] = {
+        "seed": seed,
+        "sampler": named,
+        "grid": str(as_spec(config.to_table(app.registry, rule, "grid"))),
+        "steps": len(times) - 1,
+        "final": end,
+        "guidance": ", ".join(guidance) or None,
+        "label": label,
+        "checkpoint": opened.checkpoint(checkpoint).name,
+        "raw_weights": raw_weights,
+    }
+    began, done, calls = time.perf_counter(), 0, 0
     total = n * (len(times) - 1 + (end == "tweedie"))
-    chunk: Chunk | None = None
     with (
         open_sink(
             out, n, spec.event_shape, first=first, labels=spec.classes is not None, about=about, force=force
@@ -146,29 +156,35 @@ def sample(
             device=where,
             on_step=on_step,
         ):
+            calls += chunk.nfe * len(chunk.x)
             sink.write(chunk.first, chunk.x, chunk.labels)
             if chunk.states:
                 _write_trajectory(opened, chunk, out)
             app.host.emit(SamplesWritten(sink.written, n))
-    assert chunk is not None  # n is at least 1
     seconds = time.perf_counter() - began
-    app.host.emit(SamplingFinished(Path(out), n, chunk.nfe, seconds))
+    spent = calls / n if calls % n else calls // n  # an adaptive sampler's differ from batch to batch
+    app.host.emit(SamplingFinished(Path(out), n, spent, seconds))
     if sink.note:
         app.say(sink.note)
     if as_json:
-        print_json({"out": out, "n": n, "nfe": chunk.nfe, "seconds": seconds, "sampler": named, "seed": seed})
+        print_json({"out": out, "n": n, "nfe": spent, "seconds": seconds, "sampler": named, "seed": seed})
     else:
-        click.echo(f"{out}: {n} samples, NFE {chunk.nfe}, {seconds:.1f} s, {named}, seed {seed}")
+        click.echo(f"{out}: {n} samples, NFE {spent:g}, {seconds:.1f} s, {named}, seed {seed}")
 
 
-def steps_for(sampler: "Sampler", nfe: int, final: str) -> int:
+def steps_for(sampler: "Sampler", name: str, nfe: int, final: str) -> int:
     """The largest number of steps that costs at most `nfe` evaluations per sample.
+
+    Args:
+        sampler: The sampler.
+        name: What it is called in messages.
+        nfe: Evaluations of the network per sample.
+        final: How the trajectory ends.
 
     Raises:
         ConfigError: If the sampler chooses its own number of evaluations, or the budget does not allow one step.
     """
     claims = sampler.claims
-    name = type(sampler).__name__
     if claims.evaluations is None:
         raise ConfigError(f"{name} chooses its own number of evaluations; set its tolerance instead of --nfe.")
     fixed = claims.at_end + (final == "tweedie")
@@ -209,5 +225,6 @@ def _write_trajectory(run: "Run", chunk: "Chunk", out: str) -> None:
     from fokker import draw
 
     states = [(t, run.plan.chain.inverse(x)) for t, x in chunk.states]
-    np.savez(_beside(out, ".npz"), t=np.array([t for t, _ in states]), x=torch.stack([x for _, x in states]).numpy())
+    with Partial(_beside(out, ".npz")) as file:
+        np.savez(file, t=np.array([t for t, _ in states]), x=torch.stack([x for _, x in states]).numpy())
     draw.trajectory_strip(states, _beside(out, ".png"))

@@ -35,17 +35,21 @@ def train(app: App, /, source: str | None, out: Path, resume: bool, force: bool,
     'fokker plan' with the same words shows what would be trained.
     """
     from fokker.plan import resolve
+    from fokker.training.device import is_main
     from fokker.training.loop import start
 
     specs, sets = split_options(given)
     if resume and force:
         raise click.UsageError("--resume goes on with a run, --force replaces it; give one of them.")
+    main = is_main()
+    app.quiet |= not main
     if resume:
         training = resume_run(app, out, source, specs, sets)
     else:
         training = start(app.host, resolve(app.registry, source, specs, sets), out, force=force)
     train_with_progress(app, training)
-    click.echo(out)
+    if main:
+        click.echo(out)
 
 
 def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], sets: list[str]) -> "Training":
@@ -65,7 +69,7 @@ def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], s
     if source is not None or specs or sets:
         asked = resolve(app.registry, source if source is not None else tables, specs, sets)
         changes = _changes(asked, sets, RESUMABLE)
-        _same_plan(tables, _without(asked.table(app.registry), RESUMABLE), "")
+        _same_plan(_without(tables, RESUMABLE), _without(asked.table(app.registry), RESUMABLE), "")
     if changes.get("steps", run.plan.train.steps) != run.plan.train.steps and run.plan.train.decay != "constant":
         app.say(
             f"The learning rate follows a {run.plan.train.decay} schedule over all steps: from here on it is that of "
@@ -85,22 +89,26 @@ def _without(tables: dict[str, Any], resumable: frozenset[str]) -> dict[str, Any
 
 
 def _same_plan(kept: Any, asked: Any, where: str) -> None:
-    """What is fitted to the data is in the run alone, so only what is asked for is compared."""
+    """Compare two plans; what was fitted to the data is in the run's alone."""
     if isinstance(asked, dict) and isinstance(kept, dict):
-        for key, value in asked.items():
-            _same_plan(kept.get(key), value, f"{where}.{key}" if where else key)
+        fitted = where.startswith("data.transforms")
+        for key in {**({} if fitted else kept), **asked}:
+            _same_plan(kept.get(key), asked.get(key), f"{where}.{key}" if where else key)
     elif isinstance(asked, list) and isinstance(kept, list) and len(asked) == len(kept):
         for i, (a, b) in enumerate(zip(kept, asked, strict=True)):
             _same_plan(a, b, f"{where}[{i}]")
     elif kept != asked:
+        there, wanted = ("none" if v is None else repr(v) for v in (kept, asked))
         raise RunError(
-            f"A resumed run keeps its plan: {where} is {kept!r} there, and {asked!r} was asked for. "
+            f"A resumed run keeps its plan: {where} is {there} there, and {wanted} was asked for. "
             "Leave it out, or train a new run."
         )
 
 
 def train_with_progress(app: App, training: "Training") -> None:
     """Train to the end, showing how it goes; on an interruption say how to go on."""
+    from fokker.run.checkpoint import latest
+
     total = training.settings.steps
     rate = 0.0
     if training.step >= total:
@@ -112,5 +120,9 @@ def train_with_progress(app: App, training: "Training") -> None:
                 rate = state.examples_per_second or rate
                 report(state.step, f"step {state.step}/{total}  loss {state.loss:.4g}  {rate:,.0f} examples/s")
     except (KeyboardInterrupt, SystemExit):
-        app.say(f"Stopped at step {training.step}; go on with: fokker train --out {training.run.path} --resume")
+        place = latest(training.run.checkpoints)
+        saved = "there is no checkpoint yet" if place is None else f"the last checkpoint is {place.name}"
+        app.say(
+            f"Stopped at step {training.step}, {saved}. Go on with: fokker train --out {training.run.path} --resume"
+        )
         raise

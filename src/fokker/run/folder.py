@@ -7,6 +7,7 @@ RUN/ run.toml         the whole resolved plan, the data's shape, versions of fok
      previews/ samples/ report.html
 """
 
+import dataclasses
 import json
 import shutil
 import tomllib
@@ -18,16 +19,23 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 import torch
 
+import fokker
 from fokker.errors import ConfigError, RunError
 from fokker.network import DataSpec
-from fokker.plan import KINDS, Plan, resolve
+from fokker.partial import write_text
+from fokker.plan import Plan, resolve
 from fokker.run import checkpoint as checkpoints
 
 if TYPE_CHECKING:
     from fokker.model import NetworkModel
     from fokker.plugins.host import Host
+    from fokker.plugins.registry import Provider, Registry
 
-__all__ = ["Run", "create", "open_run", "read_lines"]
+__all__ = ["Run", "create", "open_run", "read_lines", "refuse_taken", "write_plan"]
+
+SCHEMA = 1
+_OWN = ("checkpoints", "previews", "samples", "report.html", "timings.jsonl", "metrics.jsonl", "run.toml")
+"""What a run consists of; run.toml goes last, so that a run that is half removed is still one."""
 
 
 @dataclass(frozen=True)
@@ -80,49 +88,78 @@ class Run:
             device: Where to put it.
 
         Raises:
-            RunError: If the checkpoint is missing or damaged.
+            RunError: If the checkpoint is missing or damaged, or belongs to another network.
         """
         group = "weights" if raw_weights or not self.plan.train.ema else "ema"
-        loaded = checkpoints.load(self.checkpoint(checkpoint), group)
+        place = self.checkpoint(checkpoint)
+        loaded = checkpoints.load(place, group)
         model = self.plan.model(self.spec)
-        model.backbone.load_state_dict(dict(loaded.tensors[group]))
+        put_weights(model.backbone, loaded.tensors[group], place)
         model.backbone.to(device).eval().requires_grad_(False)
         if self.plan.train.channels_last and len(self.spec.event_shape) == 3:
             model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
 
-def create(path: Path, host: "Host", plan: Plan, spec: DataSpec, *, force: bool = False) -> Run:
-    """Make a run's folder and write its run.toml.
+def refuse_taken(path: Path, *, force: bool = False) -> None:
+    """Refuse a folder that a new run cannot have.
+
+    Args:
+        path: The folder.
+        force: Whether a run that is there may be replaced.
 
     Raises:
-        RunError: If there is a run, or anything else, in the folder, unless `force` replaces it.
+        RunError: If there is a run, or anything else, in the folder.
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file; give --out a new folder.")
-    if path.is_dir() and any(path.iterdir()):
-        if not (path / "run.toml").is_file():
-            raise RunError(f"{path} is not empty and not a run; give --out a new folder.")
+    if (path / "run.toml").is_file():
         if not force:
             raise RunError(
                 f"{path} already holds a run; go on with --resume, replace it with --force, or use another --out."
             )
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
+    elif path.is_dir() and any(not f.name.startswith(".run.toml.") for f in path.iterdir()):
+        raise RunError(f"{path} is not empty and not a run; give --out a new folder.")
+
+
+def create(path: Path, host: "Host", plan: Plan, spec: DataSpec, *, force: bool = False) -> Run:
+    """Make a run's folder and write its run.toml.
+
+    Args:
+        path: The folder.
+        host: The plugins, whose versions are written down.
+        plan: The resolved plan, with fitted transforms.
+        spec: Shape and classes of its data.
+        force: Replace the run that is there: all that a run consists of is removed, other files stay.
+
+    Raises:
+        RunError: If there is a run, or anything else, in the folder, or if it cannot be written.
+    """
+    refuse_taken(path, force=force)
+    for name in _OWN:
+        old = path / name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        else:
+            old.unlink(missing_ok=True)
     write_plan(path, host, plan, spec)
     return Run(path, plan, spec)
 
 
 def write_plan(path: Path, host: "Host", plan: Plan, spec: DataSpec) -> None:
-    """Write run.toml, replacing it whole."""
+    """Write run.toml, replacing it whole.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
     tables = plan.table(host.registry)
     facts: dict[str, Any] = {"event_shape": list(spec.event_shape)}
     if spec.classes is not None:
         facts["classes"] = spec.classes
     if spec.levels is not None:
         facts["levels"] = spec.levels
-    tables["run"] = {"schema": 1, **facts, "versions": _versions(host, plan)}
-    checkpoints.write_atomic(path / "run.toml", tomli_w.dumps(tables))
+    tables["run"] = {"schema": SCHEMA, **facts, "versions": _versions(host, plan)}
+    write_text(path / "run.toml", tomli_w.dumps(tables))
 
 
 def open_run(path: Path, host: "Host") -> Run:
@@ -138,36 +175,80 @@ def open_run(path: Path, host: "Host") -> Run:
     try:
         tables = tomllib.loads(file.read_text())
         about = tables["run"]
-        spec = DataSpec(tuple(about["event_shape"]), about.get("classes"), {}, about.get("levels"))
-        versions: Mapping[str, str] = about["versions"]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise RunError(f"{file} is damaged: {error}. Restore it, or train again.") from None
-    loaded = {p.distribution for p in host.plugins if p.status == "loaded"}
+        schema = int(about["schema"])
+        spec = DataSpec(tuple(map(int, about["event_shape"])), about.get("classes"), {}, about.get("levels"))
+        versions = dict(about["versions"].items())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        cause = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise RunError(f"{file} is damaged: {cause}. Restore it, or train again.") from None
+    if schema > SCHEMA:
+        raise RunError(
+            f"{file} was written by a newer fokker (schema {schema}; this one reads {SCHEMA}). Update fokker."
+        )
+    loaded = {f"{p.distribution}/{p.name}" for p in host.plugins if p.status == "loaded"}
     missing = [f"{name} {version}" for name, version in versions.items() if name not in loaded]
     try:
         plan = resolve(host.registry, tables)
     except ConfigError as error:
         if missing:
             raise ConfigError(
-                f"{error} This run was made with {', '.join(missing)}, which is not installed or enabled."
+                f"{error} {path} was made with {', '.join(missing)}, which is not installed or not enabled here."
             ) from None
-        raise
+        raise ConfigError(f"{file}: {error}") from None
     return Run(path, plan, spec)
 
 
+def put_weights(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], place: Path) -> None:
+    """Load tensors into a module.
+
+    Args:
+        module: The module.
+        tensors: A tensor for each of its parameters and buffers.
+        place: The checkpoint that they come from, for the message.
+
+    Raises:
+        RunError: If they are another network's.
+    """
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise RunError(
+            f"{place} does not fit the network of run.toml ({first[0].strip().rstrip('.')}). Restore run.toml."
+        ) from None
+
+
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a JSON-lines file; a last line that was cut off by a crash is passed over."""
+    """The lines of a JSON-lines file; a last line that was cut off by a crash is passed over.
+
+    Raises:
+        RunError: If another line is damaged.
+    """
     if not file.is_file():
         return
     with file.open() as stream:
-        for line in stream:
+        for number, line in enumerate(stream, 1):
             if line.endswith("\n"):
-                yield json.loads(line)
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    raise RunError(f"{file} is damaged in line {number}; remove that line.") from None
 
 
 def _versions(host: "Host", plan: Plan) -> dict[str, str]:
-    """Versions of the distributions whose components the plan uses."""
-    version_of = {p.distribution: p.version or "unknown" for p in host.plugins}
-    used = {host.registry.find(type(getattr(plan, k)), k).provider.distribution for k in KINDS}
-    used |= {"fokker"}
-    return {name: version_of.get(name, "unknown") for name in sorted(used)}
+    """Versions of the plugins whose components the plan uses."""
+    used = {"fokker/core": fokker.__version__}
+    used |= {str(provider): provider.version or "unknown" for provider in _providers(host.registry, plan)}
+    return dict(sorted(used.items()))
+
+
+def _providers(registry: "Registry", value: Any) -> Iterator["Provider"]:
+    """Whose the components are that a value is made of."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _providers(registry, each)
+    elif dataclasses.is_dataclass(value):
+        if hasattr(type(value), "kind"):
+            yield registry.find(type(value)).provider
+        for field in dataclasses.fields(value):
+            yield from _providers(registry, getattr(value, field.name))

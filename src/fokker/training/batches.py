@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fokker.data import Batch, Examples
+from fokker.errors import FokkerError
 from fokker.noise import block_seed
 
 __all__ = ["Order", "batches"]
@@ -59,12 +60,15 @@ class _Steps(Sampler[list[int]]):
         return self._stop - self._start
 
 
-class _Read(Dataset[Batch]):
+class _Read(Dataset[Batch | FokkerError]):
     def __init__(self, examples: Examples) -> None:
         self._examples = examples
 
-    def __getitem__(self, index: list[int]) -> Batch:
-        return self._examples.fetch(index)
+    def __getitem__(self, index: list[int]) -> Batch | FokkerError:
+        try:
+            return self._examples.fetch(index)
+        except FokkerError as error:  # raised in a worker, it would come out with the worker's traceback as its text
+            return error
 
 
 def batches(examples: Examples, order: Order, start: int, stop: int, part: slice, workers: int) -> Iterator[Batch]:
@@ -77,6 +81,12 @@ def batches(examples: Examples, order: Order, start: int, stop: int, part: slice
         stop: One past the last step.
         part: This process's share of each step's examples.
         workers: Processes that read ahead.
+
+    Yields:
+        The examples of each step.
+
+    Raises:
+        DataError: If an example cannot be read.
     """
     loader = DataLoader(
         _Read(examples),
@@ -86,4 +96,7 @@ def batches(examples: Examples, order: Order, start: int, stop: int, part: slice
         # a generator of its own: the loader would draw a base seed from the global one
         generator=torch.Generator().manual_seed(0),
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, FokkerError):
+            raise batch
+        yield batch

@@ -11,7 +11,7 @@ from fokker.training.settings import TrainSettings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["make_accelerator", "pick_device"]
+__all__ = ["is_main", "make_accelerator", "pick_device"]
 
 
 def pick_device(name: str) -> torch.device:
@@ -37,7 +37,8 @@ def make_accelerator(settings: TrainSettings) -> "Accelerator":
     """An accelerator for these settings.
 
     Raises:
-        ConfigError: If the device is not there or cannot compute in this precision.
+        ConfigError: If the device is not there or cannot compute in this precision, or if processes were launched to
+            share the weights, which fokker does not.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -50,7 +51,16 @@ def make_accelerator(settings: TrainSettings) -> "Accelerator":
         AcceleratorState._reset_state(reset_partial_state=True)
     if device.index is not None and device.type == "cuda":
         torch.cuda.set_device(device)
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision),
     )
+    kind = accelerator.distributed_type.value
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise ConfigError(f"fokker trains with copies of the whole network (DDP); accelerate was asked for {kind}.")
+    return accelerator
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes and speaks, of those that were launched together."""
+    return int(os.environ.get("RANK", "0")) == 0
