@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Interval, Lt
 from fokker.component import component
 from fokker.errors import ConfigError
 
-__all__ = ["TrainSettings"]
+__all__ = ["RESUMABLE", "TrainSettings"]
 
 
 @component
@@ -41,15 +41,15 @@ class TrainSettings:
         preview_n: Samples in a preview.
     """
 
-    steps: Annotated[int, Ge(1)] = 10_000
-    batch_size: Annotated[int, Ge(1)] = 128
+    steps: Annotated[int, Ge(1)] = 6000
+    batch_size: Annotated[int, Ge(1)] = 512
     accumulate: Annotated[int, Ge(1)] = 1
     optimizer: Literal["adam", "adamw"] = "adam"
-    lr: Annotated[float, Gt(0)] = 1e-3
+    lr: Annotated[float, Gt(0)] = 4e-3
     weight_decay: Annotated[float, Ge(0)] | None = None
     betas: tuple[Annotated[float, Interval(ge=0, lt=1)], Annotated[float, Interval(ge=0, lt=1)]] = (0.9, 0.999)
     warmup: Annotated[int, Ge(0)] = 0
-    decay: Literal["constant", "cosine", "one-cycle"] = "constant"
+    decay: Literal["constant", "cosine", "one-cycle"] = "cosine"
     clip: Annotated[float, Gt(0)] | None = None
     labels: bool = False
     ema: Annotated[float, Ge(0), Lt(1)] = 0.999
