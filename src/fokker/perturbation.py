@@ -22,7 +22,7 @@ from torch import Tensor
 from fokker.component import component
 from fokker.errors import ConfigError
 
-__all__ = ["VE", "VP", "Cosine", "Perturbation", "Scale", "SubVP", "expand"]
+__all__ = ["VE", "VP", "Cosine", "LinearBeta", "Perturbation", "Scale", "SubVP", "expand"]
 
 Scale = float | Tensor
 """A coefficient of one time (a Python float) or of one time per example, shaped to broadcast, (B, 1, ..., 1)."""
@@ -167,10 +167,10 @@ class Perturbation(ABC):
 
 
 @component
-class VP(Perturbation):
-    """Variance-preserving SDE with linear beta, the limit of DDPM (Song et al., 2021, eq. 11 and 33).
+class LinearBeta(Perturbation):
+    """What VP and sub-VP share: data that fades at a rate beta(t) linear in time (Song et al., 2021, eq. 33).
 
-        log alpha = -(beta_max - beta_min) t^2 / 4 - beta_min t / 2,    sigma^2 = 1 - alpha^2
+        log alpha = -(beta_max - beta_min) t^2 / 4 - beta_min t / 2
 
     Args:
         beta_min: beta(0), the rate at which noise comes in at first.
@@ -184,12 +184,18 @@ class VP(Perturbation):
 
     def __post_init__(self) -> None:
         if self.beta_max < self.beta_min:
-            raise ConfigError(f"VP.beta_max must be at least beta_min = {self.beta_min:g}, got {self.beta_max:g}.")
+            raise ConfigError(
+                f"{type(self).__name__}.beta_max must be at least beta_min = {self.beta_min:g}, got {self.beta_max:g}."
+            )
 
     @property
     def prior_std(self) -> float:
         """1: what is left of the data at t = 1 is taken for noise."""
         return 1.0
+
+    def beta(self, t: Tensor) -> Tensor:
+        """The rate beta(t) = -2 f(t)."""
+        return self.beta_min + (self.beta_max - self.beta_min) * t
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """In closed form."""
@@ -199,13 +205,32 @@ class VP(Perturbation):
         """exp(log alpha)."""
         return self.log_alpha(t).exp()
 
+    def drift(self, t: Tensor) -> Tensor:
+        """-beta / 2."""
+        return -self.beta(t) / 2
+
+    def time_of(self, minus_log_alpha: Tensor) -> Tensor:
+        """The time in [0, 1] at which -log alpha has a value: the positive root, without cancellation near 0."""
+        slope = self.beta_max - self.beta_min
+        root = (self.beta_min**2 + 4 * slope * minus_log_alpha).sqrt()
+        return (4 * minus_log_alpha / (self.beta_min + root)).clamp(0, 1)
+
+
+@component
+class VP(LinearBeta):
+    """Variance-preserving SDE with linear beta, the limit of DDPM (Song et al., 2021, eq. 11 and 33).
+
+        log alpha = -(beta_max - beta_min) t^2 / 4 - beta_min t / 2,    sigma^2 = 1 - alpha^2
+
+    Args:
+        beta_min: beta(0), the rate at which noise comes in at first.
+        beta_max: beta(1).
+        t_min: Earliest time used in training and sampling.
+    """
+
     def sigma(self, t: Tensor) -> Tensor:
         """sqrt(1 - alpha^2), by expm1: the plain formula is 0.6 % off at t = 1e-5 in float32."""
         return (-torch.expm1(2 * self.log_alpha(t))).sqrt()
-
-    def beta(self, t: Tensor) -> Tensor:
-        """The rate beta(t) = -2 f(t)."""
-        return self.beta_min + (self.beta_max - self.beta_min) * t
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """alpha' = -beta alpha / 2 and sigma' = beta alpha^2 / (2 sigma)."""
@@ -213,69 +238,35 @@ class VP(Perturbation):
         alpha = self.alpha(t)
         return -half * alpha, half * alpha**2 / self.sigma(t)
 
-    def drift(self, t: Tensor) -> Tensor:
-        """-beta / 2."""
-        return -self.beta(t) / 2
-
     def diffusion(self, t: Tensor) -> Tensor:
         """sqrt(beta)."""
         return self.beta(t).sqrt()
 
     def time(self, log_snr: Tensor) -> Tensor:
-        """The positive root of B(t) = softplus(-lambda), B = (beta_max - beta_min) t^2 / 2 + beta_min t."""
-        b = torch.nn.functional.softplus(-log_snr, threshold=1000.0)
-        return _positive_root(self.beta_min, self.beta_max, b)
+        """-2 log alpha = softplus(-lambda)."""
+        return self.time_of(torch.nn.functional.softplus(-log_snr, threshold=1000.0) / 2)
 
 
 @component
-class SubVP(Perturbation):
+class SubVP(LinearBeta):
     """Sub-variance-preserving SDE (Song et al., 2021, eq. 12 and 33).
 
         log alpha as for VP,    sigma = 1 - alpha^2
 
     Args:
-        beta_min: beta(0).
+        beta_min: beta(0), the rate at which noise comes in at first.
         beta_max: beta(1).
         t_min: Earliest time used in training and sampling.
     """
-
-    beta_min: Annotated[float, Gt(0)] = 0.1
-    beta_max: Annotated[float, Gt(0)] = 20.0
-    t_min: Annotated[float, Interval(ge=0, lt=1)] = 1e-3
-
-    def __post_init__(self) -> None:
-        if self.beta_max < self.beta_min:
-            raise ConfigError(f"SubVP.beta_max must be at least beta_min = {self.beta_min:g}, got {self.beta_max:g}.")
-
-    @property
-    def prior_std(self) -> float:
-        """1, as for VP."""
-        return 1.0
-
-    def log_alpha(self, t: Tensor) -> Tensor:
-        """In closed form."""
-        return -t * ((self.beta_max - self.beta_min) * t / 4 + self.beta_min / 2)
-
-    def alpha(self, t: Tensor) -> Tensor:
-        """exp(log alpha)."""
-        return self.log_alpha(t).exp()
 
     def sigma(self, t: Tensor) -> Tensor:
         """1 - alpha^2, by expm1."""
         return -torch.expm1(2 * self.log_alpha(t))
 
-    def beta(self, t: Tensor) -> Tensor:
-        """The rate beta(t) = -2 f(t)."""
-        return self.beta_min + (self.beta_max - self.beta_min) * t
-
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """alpha' = -beta alpha / 2 and sigma' = beta alpha^2."""
         beta, alpha = self.beta(t), self.alpha(t)
         return -beta * alpha / 2, beta * alpha**2
-
-    def drift(self, t: Tensor) -> Tensor:
-        """-beta / 2."""
-        return -self.beta(t) / 2
 
     def diffusion(self, t: Tensor) -> Tensor:
         """sqrt(beta (1 - alpha^4)), with 1 - alpha^4 by expm1."""
@@ -283,7 +274,7 @@ class SubVP(Perturbation):
 
     def time(self, log_snr: Tensor) -> Tensor:
         """alpha / (1 - alpha^2) = exp(lambda / 2) gives -log alpha = asinh(exp(-lambda / 2) / 2)."""
-        return _positive_root(self.beta_min, self.beta_max, 2 * _asinh_half_exp(-log_snr / 2))
+        return self.time_of(_asinh_half_exp(-log_snr / 2))
 
 
 @component
@@ -388,13 +379,6 @@ class Cosine(Perturbation):
     def time(self, log_snr: Tensor) -> Tensor:
         """u = atan(exp(-lambda / 2))."""
         return ((-log_snr / 2).exp().atan() / self._angle).clamp(0, 1)
-
-
-def _positive_root(beta_min: float, beta_max: float, b: Tensor) -> Tensor:
-    """t in [0, 1] with (beta_max - beta_min) t^2 / 2 + beta_min t = b, without cancellation for small b."""
-    slope = beta_max - beta_min
-    b = b.clamp(max=(beta_min + beta_max) / 2)  # its value at t = 1; infinity has no root
-    return (2 * b / (beta_min + (beta_min**2 + 2 * slope * b).sqrt())).clamp(0, 1)
 
 
 def _asinh_half_exp(y: Tensor) -> Tensor:
