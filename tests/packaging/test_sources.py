@@ -29,15 +29,10 @@ def public_modules() -> list[str]:
 
 
 def text_files() -> list[Path]:
-    """The project's own text files: those that git tracks, or would."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    paths = [ROOT / name for name in listed.stdout.splitlines()]
+    """The project's own text files, wherever they are and whether or not they are under version control."""
+    folders = (".github", "benchmarks", "docs", "plugins", "src", "tests")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    paths += [ROOT / ".ci" / "run", *ROOT.glob("*.*")]
     return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:1024]]
 
 
