@@ -63,6 +63,31 @@ class MonotoneCubic:
         value = torch.where(t == knots[i + 1], y[i + 1] + (cubic - cubic.detach()), cubic)
         return value + h * torch.where(u > 1, (u - 1) * m[i + 1], torch.where(u < 0, u * m[i], torch.zeros_like(u)))
 
+    def inverse(self, y: Tensor) -> Tensor:
+        """Times at which strictly monotone values are reached, float64; beyond the ends, the nearest end.
+
+        The interval is looked up, and the cubic in it solved by Newton's method inside a shrinking bracket.
+        """
+        sign = 1.0 if bool(self.y[-1] > self.y[0]) else -1.0
+        knots, values, m = (v.to(y.device) for v in (self.t, sign * self.y, sign * self.slope))
+        target = (sign * y.double()).clamp(values[0], values[-1])
+        i = torch.searchsorted(values, target.contiguous(), right=True).clamp(1, len(knots) - 1) - 1
+        h, rise, off = knots[i + 1] - knots[i], values[i + 1] - values[i], target - values[i]
+        left, right = h * m[i], h * m[i + 1]
+        low, high = torch.zeros_like(off), torch.ones_like(off)
+        u = off / rise
+        for _ in range(60):  # bisection alone would need as many; Newton's method needs 4 to 8
+            value = rise * u**2 * (3 - 2 * u) + u * (1 - u) * (left * (1 - u) - right * u) - off
+            slope = 6 * rise * u * (1 - u) + left * (1 - u) * (1 - 3 * u) + right * u * (3 * u - 2)
+            low, high = torch.where(value < 0, u, low), torch.where(value > 0, u, high)
+            newton = u - value / slope
+            step = torch.where((newton > low) & (newton < high), newton, (low + high) / 2)
+            step = torch.where(value == 0, u, step)
+            if bool(((step - u).abs() <= 2e-16).all()):
+                break
+            u = step
+        return knots[i] + h * u
+
 
 @component
 class Sigmas(Perturbation):
@@ -134,6 +159,10 @@ class Sigmas(Perturbation):
     def log_snr(self, t: Tensor) -> Tensor:
         """-2 log sigma."""
         return -2 * self._interpolant(t)
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        """Solves the cubic of log sigma."""
+        return self._interpolant.inverse(-log_snr / 2).to(log_snr.dtype)
 
 
 @component
@@ -230,6 +259,13 @@ class Betas(Perturbation):
         variance = float(self.table[0]) * self.steps * torch.where(low, t, torch.full_like(t, 0.5 / self.steps))
         below = torch.log1p(-variance) - variance.log()
         return torch.where(low, below, self._interpolant(torch.where(low, torch.ones_like(t), t)))
+
+    def time(self, log_snr: Tensor) -> Tensor:
+        """Solves the cubic of the log-SNR; below level 1, sigma^2 is linear in t."""
+        assert self.steps is not None
+        wanted = log_snr.double()
+        below = torch.sigmoid(-wanted) / (float(self.table[0]) * self.steps)
+        return torch.where(below * self.steps < 1, below, self._interpolant.inverse(wanted)).to(log_snr.dtype)
 
     def alpha(self, t: Tensor) -> Tensor:
         """sqrt(sigmoid(lambda))."""
