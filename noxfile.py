@@ -61,7 +61,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=False, requires=["environment"])
 def demo(session: nox.Session) -> None:
     """Train, sample and report in under two minutes; the page is demo/report.html."""
-    run_shared(session, "fokker", "demo", "--out", "demo", *session.posargs)
+    run_shared(session, "fokker", "demo", "--out", "demo", "--force", *session.posargs)
 
 
 @nox.session(python=False, requires=["environment"])
@@ -113,6 +113,7 @@ def wheel(session: nox.Session) -> None:
         session.install("--no-deps", str(ROOT / "tests" / "packaging" / "broken"))
         expect_plugins(session, {**dict.fromkeys(BUILT_IN, "loaded"), "broken": "failed"})
         session.run("fokker", "list")
+        session.run("fokker", "plan", "demo")
 
 
 def expect_all_sources(session: nox.Session, archive: Path) -> None:
