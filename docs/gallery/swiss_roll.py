@@ -12,15 +12,15 @@ import time
 from pathlib import Path
 
 import torch
-from fokker_data.roll import roll_rms
-from fokker_data.toy import SwissRoll
-from fokker_metrics.sliced_wasserstein import SlicedWasserstein
 
 from fokker import draw
 from fokker.config import build
 from fokker.plugins.host import load_plugins
 from fokker.run.folder import open_run
 from fokker.sampling import generate
+from fokker_data.roll import roll_rms
+from fokker_data.toy import SwissRoll
+from fokker_metrics.sliced_wasserstein import SlicedWasserstein
 
 N = 5000
 PERTURBATIONS = ("vp", "ve", "sub-vp", "cosine", "betas", "sigmas")

@@ -9,7 +9,7 @@ neighbours matter. A generator for each single sample would cost 200 times as mu
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import torch
@@ -107,7 +107,7 @@ class Recorded(Noise):
     """
 
     def __init__(self, draws: Sequence[Tensor] | Tensor) -> None:
-        self._draws = iter(list(draws))
+        self._draws: Iterator[Tensor] = iter(draws)
 
     def _next(self, x: Tensor) -> Tensor:
         draw = next(self._draws, None)
