@@ -4,10 +4,12 @@ Blocks are run in the order of the page, in a folder of its own, by the rule of 
 
     ```python                       run, in one namespace for the page
     ```LANGUAGE title="path"        written to that path, relative to the folder
-    ```sh                           its lines that call fokker are run, and must succeed
+    ```sh or ```bash                its lines that call fokker are run, and must succeed
     ```console                      its lines `$ fokker ...` are run, and must print the lines that follow each of them,
                                     in this order; `...` stands for any lines
     <!-- not run: why -->           before a fence of commands: they are only parsed, and their components built
+
+The commands of the gallery take long, and are only parsed.
 """
 
 import importlib.util
@@ -64,7 +66,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def has_work(path: Path) -> bool:
-    return any(b.language in ("python", "sh", "console") for b in blocks(path.read_text(encoding="utf-8")))
+    return any(b.language in ("python", "sh", "bash", "console") for b in blocks(path.read_text(encoding="utf-8")))
 
 
 @dataclass
@@ -88,9 +90,9 @@ class Reader:
         elif block.language == "python":
             code = "\n" * (block.line - 1) + block.code  # so that a traceback has the page's line
             exec(compile(code, page, "exec", dont_inherit=True), self.namespace)
-        elif block.language == "sh":
+        elif block.language in ("sh", "bash"):
             for command in commands(block.code):
-                if block.skipped:
+                if block.skipped or page.startswith("docs/gallery/"):
                     self.parse(command)
                 else:
                     done = self.run(command)
@@ -201,6 +203,8 @@ def shrunk(command: list[str]) -> list[str]:
                     words[i + 1] = str(min(most, int(words[i + 1])))
         if not {"--steps", "--nfe"} & set(words):
             words += ["--steps", str(SAMPLE_STEPS)]
+    elif name == "report":
+        words += ["-n", str(SAMPLES), "--steps", str(SAMPLE_STEPS)]
     return words
 
 
