@@ -105,7 +105,8 @@ def generate(
 
 def _kept(state: State, n: int) -> tuple[float, Tensor]:
     """Time and first samples of a state; a copy, since a view would keep the whole batch in memory."""
-    return float(torch.as_tensor(state.t).max()), state.x[:n].to("cpu", torch.float32, copy=True)
+    t = float(state.t.max()) if isinstance(state.t, Tensor) else state.t
+    return t, state.x[:n].to("cpu", torch.float32, copy=True)
 
 
 def _spread(last: int, k: int) -> frozenset[int]:
