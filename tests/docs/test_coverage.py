@@ -164,6 +164,11 @@ def test_every_page_is_in_the_navigation():
     assert not [page for page in pages if page not in listed]
 
 
+def test_the_site_is_built_strictly():
+    assert '"mkdocs", "build", "--strict"' in (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    assert re.search(r"^strict: true$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_the_readme_has_the_two_commands():
     for session in ("demo", "tests"):
         assert f"python -m pip install nox && python -m nox -s {session}\n" in TEXTS["README.md"]

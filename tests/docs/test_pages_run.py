@@ -13,6 +13,7 @@ The commands of the gallery take long, and are only parsed.
 """
 
 import importlib.util
+import os
 import re
 import shlex
 import sys
@@ -219,8 +220,10 @@ def reader(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = set(sys.modules)
+    before, environ = set(sys.modules), dict(os.environ)
     yield Reader(tmp_path)
+    os.environ.clear()
+    os.environ.update(environ)
     for name in set(sys.modules) - before:
         if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
