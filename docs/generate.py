@@ -111,13 +111,11 @@ def grammar(host: Host) -> str:
 
 
 def event_list(host: Host) -> str:
-    """Every event with its fields."""
+    """Every event with its fields, in the order in which they come to pass."""
     rows = []
-    for name in events.__all__:
-        if name != "Event":
-            cls = getattr(events, name)
-            fields = "; ".join(f"`{f.name}`: {_lower(f.doc)}" for f in describe(cls))
-            rows.append((f"`{name}`", _lower(summary(cls)), fields.replace(".;", ";").removesuffix(".")))
+    for cls in typing.get_args(events.Event):
+        fields = "; ".join(f"`{f.name}`: {_clause(f.doc)}" for f in describe(cls))
+        rows.append((f"`{cls.__name__}`", _clause(summary(cls)), fields))
     return table(("event", "told when", "fields"), rows)
 
 
@@ -202,9 +200,9 @@ def _claim(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _lower(sentence: str) -> str:
-    """A sentence as a clause."""
-    return _escaped(sentence[:1].lower() + sentence[1:])
+def _clause(sentence: str) -> str:
+    """A sentence as a part of another."""
+    return _escaped(sentence[:1].lower() + sentence[1:].removesuffix("."))
 
 
 def _escaped(text: str) -> str:
