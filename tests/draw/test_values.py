@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fokker.draw.values import on_host, quantiles, span, value_range
+from fokker.draw.values import on_host, padded, quantiles, span, value_range
 
 
 def test_values_come_to_the_host():
@@ -44,3 +44,11 @@ def test_span_leaves_outliers_out():
     assert span(torch.cat([x, torch.tensor([100.0])])) == pytest.approx((-1, 1 + 0.96), abs=0.05)
     assert span(torch.cat([x, torch.tensor([-1.5])])) == pytest.approx((-1.5, 1), abs=0.05)
     assert span(torch.tensor([2.0, 2.0])) == (2, 2)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (3.0, 3.0), (-1e30, -1e30), (0.0, 1e-30), (-2.0, 5.0)])
+def test_ends_of_an_axis_are_apart(low, high):
+    bottom, top = padded(low, high, 0.1)
+    assert bottom < low and high < top
+    if low < high:
+        assert (bottom, top) == pytest.approx((low - 0.1 * (high - low), high + 0.1 * (high - low)), rel=1e-12, abs=0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, GRID, INK, MUTED, SAMPLES, axes, figure
+from fokker.draw.values import padded
 
 __all__ = ["Thinned", "draw_loss", "loss_curve"]
 
@@ -107,7 +108,7 @@ def loss_curve(rows: Iterable[Mapping[str, object]], path: Path | None = None, *
             value = _number(entry.get(name))
             if step is not None and value is not None:
                 series.add(step, value)
-    fig = figure(width, round(0.5 * width))
+    fig = figure(width, max(260, round(0.5 * width)))
     if not rate.length:
         ax = axes(fig.add_subplot(), title="loss", x="step")
     else:
@@ -144,8 +145,8 @@ def draw_loss(ax: Axes, loss: Thinned) -> None:
         ax.set_yscale("log", nonpositive="mask")
         ax.set_ylim(bottom / 1.2, top * 1.2)
     else:
-        margin = 0.05 * (top - bottom) or 0.5
-        ax.set_ylim(bottom - margin if bottom < 0 else max(0.0, bottom - margin), top + margin)
+        below, above = padded(bottom, top, 0.05)
+        ax.set_ylim(below if bottom < 0 else max(0.0, below), above)
     text = f"{smooth[-1]:.4g} at the end"
     ax.text(1, 1.01, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=CAPTION, color=INK)
 

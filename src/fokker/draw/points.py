@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, DATA, DENSITY, MUTED, PAPER, SAMPLES, axes, figure
-from fokker.draw.values import on_host, span
+from fokker.draw.values import on_host, padded, span
 
 __all__ = ["MOST", "Window", "density", "frame", "scatter", "shade", "window"]
 
@@ -52,12 +52,7 @@ class Window:
 
 def window(x: Tensor) -> Window:
     """The window around points (N, 2) with a margin; see `fokker.draw.values.span` for what it leaves out."""
-    ends = []
-    for column in (x[:, 0], x[:, 1]):
-        low, high = span(column)
-        margin = 0.06 * (high - low) or 0.5
-        ends.append((low - margin, high + margin))
-    return Window(ends[0], ends[1]).squared()
+    return Window(*(padded(*span(column), 0.06) for column in (x[:, 0], x[:, 1]))).squared()
 
 
 def scatter(

@@ -10,7 +10,7 @@ from torch import Tensor
 from fokker.draw.cells import Cells
 from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, MUTED, SERIES, figure
-from fokker.draw.values import on_host, span
+from fokker.draw.values import on_host, padded, span
 
 __all__ = ["MOST", "signal_plot"]
 
@@ -32,12 +32,12 @@ def signal_plot(x: Tensor, path: Path | None = None, *, like: Tensor | None = No
     """
     signals = on_host(x, MOST)
     low, high = span(signals if like is None else like)
-    margin = 0.02 * (high - low) or 0.5
+    bottom, top = padded(low, high, 0.02)
     n = len(signals)
     columns = 1 if n <= 3 else 3 if n <= 12 else 4
     cells = Cells(n, min(columns, n))
-    values = ((signals.double() - low + margin) / (high - low + 2 * margin)).nan_to_num(nan=0.0).clamp(0, 1).numpy()
-    fig = figure(width, round(width * (0.05 + 0.4 * cells.rows / cells.columns)))
+    values = ((signals.double() - bottom) / (top - bottom)).nan_to_num(nan=0.0).clamp(0, 1).numpy()
+    fig = figure(width, 30 + round(0.4 * width * cells.rows / cells.columns))
     ax = fig.add_subplot()
     for c in range(min(values.shape[1], len(SERIES))):
         curves = [_thinned(v[c], 2 * width // cells.columns) for v in values]

@@ -29,8 +29,10 @@ CAPTION = 8.0
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure, `width` by `height` pixels."""
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout="constrained")
+    """An empty figure, `width` by `height` pixels, not smaller than letters need: 240 by 120."""
+    return Figure(
+        figsize=(max(width, 240) / DPI, max(height, 120) / DPI), dpi=DPI, facecolor=PAPER, layout="constrained"
+    )
 
 
 def axes(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> Axes:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["on_host", "quantiles", "span", "value_range"]
+__all__ = ["on_host", "padded", "quantiles", "span", "value_range"]
 
 _ENOUGH = 1 << 18  # values that are enough to know a range by
 
@@ -44,6 +44,18 @@ def span(x: Tensor) -> tuple[float, float]:
     return max(lowest, low - reach), min(highest, high + reach)
 
 
+def padded(low: float, high: float, share: float) -> tuple[float, float]:
+    """The ends of an axis for values from `low` to `high`, apart even where those are equal.
+
+    Args:
+        low: The smallest value.
+        high: The largest, at least `low`.
+        share: Room at either end, as a share of the distance between them.
+    """
+    margin = share * (high - low) or max(0.5, 1e-3 * abs(low))
+    return low - margin, high + margin
+
+
 def value_range(x: Tensor) -> tuple[float, float]:
     """Which values to draw as black and as white, or at the bottom and at the top.
 
@@ -55,4 +67,4 @@ def value_range(x: Tensor) -> tuple[float, float]:
         return 0.0, 1.0
     if low == high:
         low, high = quantiles(x, 0.0, 1.0)
-    return (low, high) if low < high else (low - 0.5, low + 0.5)
+    return (low, high) if low < high else padded(low, high, 0.0)

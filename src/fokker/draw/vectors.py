@@ -12,7 +12,7 @@ from torch import Tensor
 from fokker.draw.cells import Cells
 from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, DATA, INK, MUTED, SAMPLES, axes, figure
-from fokker.draw.values import on_host, quantiles, span
+from fokker.draw.values import on_host, padded, quantiles, span
 
 __all__ = ["MOST_NUMBERS", "MOST_PAIRS", "MOST_ROWS", "heat_rows", "histogram", "pair_plot"]
 
@@ -48,9 +48,7 @@ def histogram(
     """
     values = on_host(x, MOST_NUMBERS).reshape(-1)
     around = like if like is not None else values if reference is None else reference
-    low, high = span(around)
-    margin = 0.05 * (high - low) or 0.5
-    ends = (low - margin, high + margin)
+    ends = padded(*span(around), 0.05)
     fig = figure(width, round(0.6 * width))
     ax = axes(fig.add_subplot(), y="density")
     heights, edges = _density(values, ends)
