@@ -212,8 +212,8 @@ class LinearBeta(Perturbation):
     def time_of(self, minus_log_alpha: Tensor) -> Tensor:
         """The time in [0, 1] at which -log alpha has a value: the positive root, without cancellation near 0."""
         slope = self.beta_max - self.beta_min
-        root = (self.beta_min**2 + 4 * slope * minus_log_alpha).sqrt()
-        return (4 * minus_log_alpha / (self.beta_min + root)).clamp(0, 1)
+        b = minus_log_alpha.clamp(max=(self.beta_min + self.beta_max) / 4)  # its value at t = 1; infinity has no root
+        return (4 * b / (self.beta_min + (self.beta_min**2 + 4 * slope * b).sqrt())).clamp(0, 1)
 
 
 @component

@@ -66,7 +66,7 @@ def test_times(data, kind, agree):
     eps = data.case(f"sde_{kind}_lw0_rm0")["eps"]
     p = {"vp": VP, "subvp": SubVP}[kind](t_min=eps)
     u = data[f"sde_{kind}_lw0_rm0/u"]
-    agree(Denoising().times(p, u), data[f"sde_{kind}_lw0_rm0/t"], rtol=RTOL)
+    agree(Denoising(times_in="uniform").times(p, u), data[f"sde_{kind}_lw0_rm0/t"], rtol=RTOL)
 
 
 @pytest.mark.parametrize("reduce_mean", [False, True])
