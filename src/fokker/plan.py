@@ -163,10 +163,6 @@ def resolve(
     """
     tables = read_tables(registry, source)
     tables.pop("run", None)
-    known = (*KINDS, "train", "sample")
-    for key in tables:
-        if key not in known:
-            raise ConfigError(config.unknown_key(key, known, where="plan"))
     for kind, spec in (options or {}).items():
         if spec is not None:
             tables[kind] = spec
@@ -182,6 +178,10 @@ def resolve(
     tables["sample"] = {**sample, **{k: as_spec(sample[k], f"sample.{k}").table() for k in ("sampler", "grid")}}
     for assignment in sets:
         config.set_path(tables, assignment)
+    known = (*KINDS, "train", "sample")
+    for key in tables:
+        if key not in known:
+            raise ConfigError(config.unknown_key(key, known, where="plan"))
     if _unnamed(tables["data"]):
         raise ConfigError("A plan needs data: name a recipe, or give --data; 'fokker list data' shows what there is.")
     data = config.build(registry, "data", tables["data"])
