@@ -46,9 +46,9 @@ def test_other_channels_stand_side_by_side(look, channels):
     x = torch.arange(float(channels))[None, :, None, None].expand(1, channels, 2, 3) / 255
     whole = look.pixels(image_grid(x, limits=(0, 1), width=1))
     drawn = min(channels, 16)
-    assert whole.shape == (2, 4 * drawn - 1, 3)
+    assert whole.shape == (2, 5 * drawn - 2, 3)
     for c in range(drawn):
-        assert (whole[:, 4 * c : 4 * c + 3] == c).all()
+        assert (whole[:, 5 * c : 5 * c + 3] == c).all()
 
 
 def test_no_more_than_256_images_are_drawn(look):
@@ -87,12 +87,12 @@ def test_volumes_show_their_middle_slices(look):
     v[0, 0, :, 2] += 75
     v[0, 0, :, :, 3] += 100
     whole = look.pixels(volume_grid(v, limits=(0, 255), width=20))
-    assert whole.shape == (5, 6 + 1 + 6 + 1 + 5, 3)
+    assert whole.shape == (5, 6 + 2 + 6 + 2 + 5, 3)
     grey = v[0, 0].numpy()
     assert (whole[:, :6, 0] == grey[2]).all()
-    assert (whole[:4, 7:13, 0] == grey[:, 2]).all()
-    assert (whole[:4, 14:, 0] == grey[:, :, 3]).all()
-    assert (whole[4, 7:] == BETWEEN).all()  # the lower slices leave room
+    assert (whole[:4, 8:14, 0] == grey[:, 2]).all()
+    assert (whole[:4, 16:, 0] == grey[:, :, 3]).all()
+    assert (whole[4, 8:] == BETWEEN).all()  # the lower slices leave room
 
 
 def test_picture_is_saved_where_it_is_asked_for(tmp_path):

@@ -52,7 +52,7 @@ def image_grid(
     if x.ndim == 3:
         x = x[:, None]
     pixels = to_bytes(x, limits or value_range(x))
-    return saved(_grid([_strip(_planes(image)) for image in pixels], columns, width), path)
+    return saved(_grid([_planes(image) for image in pixels], columns, width), path)
 
 
 def volume_grid(
@@ -78,7 +78,7 @@ def volume_grid(
     x = on_host(x, MOST // 4)
     pixels = to_bytes(x, limits or value_range(x))
     d, h, w = pixels.shape[2:]
-    cells = [_strip([*_planes(v[:, d // 2]), *_planes(v[:, :, h // 2]), *_planes(v[:, :, :, w // 2])]) for v in pixels]
+    cells = [[*_planes(v[:, d // 2]), *_planes(v[:, :, h // 2]), *_planes(v[:, :, :, w // 2])] for v in pixels]
     return saved(_grid(cells, columns, width), path)
 
 
@@ -102,28 +102,31 @@ def _planes(image: Pixels) -> list[Pixels]:
     return [np.repeat(channel[..., None], 3, axis=-1) for channel in image[:_CHANNELS]]
 
 
-def _strip(planes: Sequence[Pixels]) -> Pixels:
-    """Pictures side by side, as one; lower ones are set in the middle."""
-    height, width = max(len(p) for p in planes), sum(p.shape[1] + 1 for p in planes) - 1
+def _strip(planes: Sequence[Pixels], zoom: int) -> Pixels:
+    """Pictures side by side, as one, magnified; lower ones are set in the middle."""
+    planes = [plane.repeat(zoom, axis=0).repeat(zoom, axis=1) for plane in planes]
+    height, width = max(len(p) for p in planes), sum(p.shape[1] + _GAP for p in planes) - _GAP
     cell = np.full((height, width, 3), _BETWEEN, np.uint8)
     left = 0
     for plane in planes:
         top = (height - len(plane)) // 2
         cell[top : top + len(plane), left : left + plane.shape[1]] = plane
-        left += plane.shape[1] + 1
+        left += plane.shape[1] + _GAP
     return cell
 
 
-def _grid(cells: Sequence[Pixels], columns: int | None, width: int) -> Picture:
-    h, w, _ = cells[0].shape
+def _grid(cells: Sequence[Sequence[Pixels]], columns: int | None, width: int) -> Picture:
+    """Cells in rows; a cell is one picture, or several side by side."""
+    h, w = max(len(p) for p in cells[0]), sum(p.shape[1] for p in cells[0])
     columns = columns or _columns(len(cells), h, w)
     rows = ceil(len(cells) / columns)
-    zoom = max(1, round(width / (columns * w)))
-    h, w = h * zoom, w * zoom
-    canvas = np.full((rows * (h + _GAP) - _GAP, columns * (w + _GAP) - _GAP, 3), _BETWEEN, np.uint8)
-    for k, cell in enumerate(cells):
-        top, left = k // columns * (h + _GAP), k % columns * (w + _GAP)
-        canvas[top : top + h, left : left + w] = cell.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    strips = [_strip(planes, max(1, round(width / (columns * w)))) for planes in cells]
+    h, w, _ = strips[0].shape
+    gap = _GAP if len(cells[0]) == 1 else 4 * _GAP  # what belongs together stands closer
+    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), _BETWEEN, np.uint8)
+    for k, strip in enumerate(strips):
+        top, left = k // columns * (h + gap), k % columns * (w + gap)
+        canvas[top : top + h, left : left + w] = strip
     return from_image(Image.fromarray(canvas))
 
 
