@@ -1,0 +1,304 @@
+"""`fokker sample` from outside: the same samples in every format, at the price that was asked for."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors import safe_open
+
+from fokker import config
+from fokker.cli.app import App
+from fokker.cli.main import cli
+from fokker.cli.sample import steps_for
+from fokker.errors import ConfigError
+from fokker.plugins import load_plugins
+
+
+@pytest.fixture(scope="module")
+def host():
+    return load_plugins()
+
+
+@pytest.fixture(scope="module")
+def fokker(host):
+    return lambda *args: CliRunner().invoke(cli, [str(a) for a in args], obj=App(loaded=host))
+
+
+def trained(fokker, folder, shape, *more):
+    rng = np.random.default_rng(0)
+    np.savez(folder / "data.npz", x=rng.normal(2.0, 3.0, (30, *shape)).astype(np.float32), label=np.arange(30) % 3)
+    data = f"array:path='{folder / 'data.npz'}',key=x,labels_key=label"
+    sets = ["network.width=8", "network.depth=1", "train.ema=0.9", "train.checkpoint_every=4", "sample.steps=4"]
+    words = [word for value in (*sets, *more) for word in ("--set", value)]
+    options = ["--data", data, "--network", "mlp", "--steps", 8, "--batch-size", 5, "--device", "cpu"]
+    done = fokker("train", *options, *words, "--out", folder / "run")
+    assert done.exit_code == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def run(fokker, tmp_path_factory):
+    return trained(fokker, tmp_path_factory.mktemp("plain"), (3,))
+
+
+@pytest.fixture(scope="module")
+def labelled(fokker, tmp_path_factory):
+    return trained(fokker, tmp_path_factory.mktemp("labelled"), (2,), "train.labels=true")
+
+
+@pytest.fixture(scope="module")
+def on_levels(fokker, tmp_path_factory):
+    table = ("perturbation=betas", "perturbation.steps=9", "label=index", "objective=ddpm", "sample.grid=knots")
+    return trained(fokker, tmp_path_factory.mktemp("levels"), (2,), *table)
+
+
+def read(path):
+    """Samples and labels, whatever the format."""
+    if path.is_dir():
+        parts = sorted(path.glob("samples-*.npy")), sorted(path.glob("labels-*.npy"))
+        return tuple(np.concatenate([np.load(f) for f in files]) if files else None for files in parts)
+    if path.suffix == ".npy":
+        return np.load(path), None
+    if path.suffix == ".csv":
+        table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+        labels = table[:, -1] if "label" in path.read_text().splitlines()[0] else None
+        return table[:, : -1 if labels is not None else None], labels
+    if path.suffix == ".npz":
+        found = np.load(path)
+    else:
+        with safe_open(path, "np") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}
+    return found["x"], found["label"] if "label" in found else None
+
+
+FORMATS = ["a.npy", "a.npz", "a.safetensors", "a.csv", "shards/"]
+
+
+def test_samples_are_the_same_in_every_format_and_company(fokker, run, labelled, tmp_path):
+    for model, labels in ((run, None), (labelled, np.arange(7) % 3)):
+        folder = tmp_path / model.parent.name
+        folder.mkdir()
+        assert fokker("sample", model, "--out", folder / "whole.npy", "-n", 7).exit_code == 0
+        whole = np.load(folder / "whole.npy")
+        assert np.isfinite(whole).all() and len(np.unique(whole, axis=0)) == 7
+        for name in FORMATS:
+            done = fokker("sample", model, "--out", f"{folder}/{name}", "-n", 7, "--batch-size", 3)
+            assert done.exit_code == 0, done.stderr
+            x, label = read(folder / name)
+            np.testing.assert_allclose(x, whole, rtol=1e-5, atol=1e-5)
+            if labels is not None and name != "a.npy":
+                assert np.array_equal(label, labels)
+            elif labels is not None:
+                assert "An .npy file has no place for the labels" in done.stderr
+            fokker("sample", model, "--out", f"{folder}/later-{name}", "-n", 2, "--first", 4)
+            x, label = read(folder / f"later-{name}")
+            np.testing.assert_allclose(x, whole[4:6], rtol=1e-5, atol=1e-5)
+    done = fokker("sample", run, "--out", tmp_path / "other.npy", "-n", 7, "--seed", 1)
+    assert not np.allclose(np.load(tmp_path / "other.npy"), np.load(tmp_path / run.parent.name / "whole.npy"))
+
+
+def test_a_folder_is_continued_by_samples_of_the_same_making(fokker, run, tmp_path):
+    out = tmp_path / "shards"
+    assert fokker("sample", run, "--out", f"{out}/", "-n", 4).exit_code == 0
+    assert fokker("sample", run, "--out", f"{out}/", "-n", 3, "--first", 4).exit_code == 0
+    assert fokker("sample", run, "--out", tmp_path / "whole.npy", "-n", 7).exit_code == 0
+    np.testing.assert_allclose(read(out)[0], np.load(tmp_path / "whole.npy"), rtol=1e-5, atol=1e-5)
+    for other in (
+        ("--seed", 1),
+        ("--sampler", "ddpm"),
+        ("--grid", "uniform"),
+        ("--steps", 5),
+        ("--final", "none"),
+        ("--checkpoint", 4),
+        ("--raw-weights",),
+    ):
+        done = fokker("sample", run, "--out", f"{out}/", "-n", 2, "--first", 7, *other)
+        assert done.exit_code == 1
+        assert "holds samples of another making" in done.stderr
+
+
+def test_json(fokker, run, tmp_path):
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", "-n", 5, "--sampler", "ddpm", "--seed", 3, "--json")
+    found = json.loads(done.stdout)
+    assert isinstance(found.pop("seconds"), float)
+    assert found == {
+        "out": str(tmp_path / "a.npy"),
+        "n": 5,
+        "nfe": 5,
+        "sampler": "ddpm:variance=posterior",
+        "seed": 3,
+    }
+    done = fokker("sample", run, "--out", tmp_path / "b.npy", "-n", 5)
+    assert done.stdout.startswith(f"{tmp_path / 'b.npy'}: 5 samples, NFE 5, ")
+
+
+PC = "pc:predictor=ancestral,corrector=langevin,corrections=2"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "final", "nfe", "steps", "spent"),
+    [
+        ("ddim", "tweedie", 10, 9, 10),
+        ("ddim", "none", 10, 10, 10),
+        ("ddpm", "mean", 10, 10, 10),
+        (PC, "tweedie", 15, 4, 15),  # 4 (1 + 2) + 2 + 1
+        (PC, "tweedie", 17, 4, 15),
+        (PC, "none", 17, 5, 17),
+        ("pc:predictor=identity,corrector=annealed-langevin", "tweedie", 10, 8, 10),
+        ("ode:method=rk4", "tweedie", 10, 2, 9),
+        ("ode:method=midpoint", "none", 10, 5, 10),
+    ],
+)
+def test_a_budget_is_spent_as_far_as_it_goes(fokker, host, run, tmp_path, sampler, final, nfe, steps, spent):
+    assert steps_for(config.build(host, "sampler", sampler), sampler, nfe, final) == steps
+    options = ("--sampler", sampler, "--final", final, "--nfe", nfe, "--json", "--device", "cpu")
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", "-n", 3, "--batch-size", 2, *options)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["nfe"] == spent
+
+
+def test_a_budget_that_means_nothing_is_refused(fokker, host, run, tmp_path):
+    out = ("--out", tmp_path / "a.npy")
+    done = fokker("sample", run, *out, "--sampler", "ode", "--nfe", 20)
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "Error: ode:method=dopri5,rtol=1e-05,atol=1e-05 chooses its own number of evaluations; set its tolerance "
+        "instead of --nfe.\n"
+    )
+    done = fokker("sample", run, *out, "--nfe", 1)
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "Error: --nfe 1 does not allow a single step of ddim:eta=0.0, which takes 1 evaluations a step and 1 at the "
+        "end.\n"
+    )
+    done = fokker("sample", run, *out, "--nfe", 10, "--steps", 3)
+    assert done.exit_code == 2
+    assert "say the same thing; give one of them" in done.stderr
+    nothing = config.build(host, "sampler", "pc:predictor=identity,corrector=unchanged")
+    with pytest.raises(ConfigError, match="does not allow a single step"):
+        steps_for(nothing, "pc", 100, "none")
+    assert not (tmp_path / "a.npy").exists()
+
+
+def test_an_adaptive_solver_reports_what_it_spent(fokker, run, tmp_path):
+    options = ("-n", 5, "--batch-size", 2, "--sampler", "ode:rtol=0.01,atol=0.01", "--json", "--device", "cpu")
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", *options)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["nfe"] > 5
+
+
+def test_labels(fokker, run, labelled, tmp_path):
+    fokker("sample", labelled, "--out", tmp_path / "a.npz", "-n", 4, "--label", 2)
+    assert read(tmp_path / "a.npz")[1].tolist() == [2, 2, 2, 2]
+    for model, label, message in (
+        (labelled, 3, "--label must be in 0 to 2, got 3."),
+        (run, 0, "This model was trained without labels, so --label has no meaning; set train.labels=true."),
+    ):
+        done = fokker("sample", model, "--out", tmp_path / "b.npz", "--label", label)
+        assert (done.exit_code, done.stderr) == (2, f"Error: {message}\n")
+        assert not (tmp_path / "b.npz").exists()
+
+
+def test_a_trajectory_lies_beside_the_samples(fokker, run, tmp_path):
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", "-n", 7, "--trajectory=3", "--batch-size", 5)
+    assert done.exit_code == 0, done.stderr
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a-trajectory.npz", "a-trajectory.png", "a.npy"]
+    found = np.load(tmp_path / "a-trajectory.npz")
+    assert found["t"].shape == (3,)
+    assert found["x"].shape == (3, 5, 3)
+    assert (found["t"][0], found["t"][-1]) == (pytest.approx(1), 0)
+    np.testing.assert_allclose(found["x"][-1], np.load(tmp_path / "a.npy")[:5], rtol=1e-5)
+    done = fokker("sample", run, "--out", tmp_path / "a.npz", "-n", 7, "--trajectory")
+    assert done.exit_code == 1
+    assert "a-trajectory.npz is there already" in done.stderr
+    assert not (tmp_path / "a.npz").exists()
+    done = fokker("sample", run, "--out", tmp_path / "a.npz", "-n", 7, "--trajectory", "--force")
+    assert done.exit_code == 0
+    assert np.load(tmp_path / "a-trajectory.npz")["x"].shape == (6, 7, 3)  # four steps have no more states
+    assert fokker("sample", run, "--out", f"{tmp_path}/shards/", "-n", 2, "--trajectory").exit_code == 0
+    assert (tmp_path / "shards-trajectory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_checkpoints_and_weights(fokker, run, tmp_path):
+    samples = {}
+    for name, options in {
+        "last": (),
+        "same": ("--checkpoint", 8),
+        "early": ("--checkpoint", "step-00000004"),
+        "raw": ("--raw-weights",),
+    }.items():
+        assert fokker("sample", run, "--out", tmp_path / f"{name}.npy", "-n", 3, *options).exit_code == 0
+        samples[name] = np.load(tmp_path / f"{name}.npy")
+    assert np.array_equal(samples["last"], samples["same"])
+    assert not np.allclose(samples["last"], samples["early"], rtol=1e-4)
+    assert not np.allclose(samples["last"], samples["raw"], rtol=1e-4)
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", "--checkpoint", 5)
+    assert (done.exit_code, done.stderr) == (1, f"Error: {run} has no checkpoint '5'; there are: 4, 8.\n")
+
+
+def test_without_an_average_the_weights_are_sampled(fokker, tmp_path):
+    run = trained(fokker, tmp_path, (2,), "train.ema=0.0")
+    for name, options in (("a", ()), ("b", ("--raw-weights",))):
+        assert fokker("sample", run, "--out", tmp_path / f"{name}.npy", "-n", 3, *options).exit_code == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--sampler", "ddmi"), 2, "No sampler named 'ddmi'. Did you mean"),
+        (("--sampler", "ddim:eta=2.0"), 2, "sampler.eta must be"),
+        (("--grid", "knots"), 2, "The grid 'knots' needs a table"),
+        (("--grid", "karras:rho=0.5"), 2, "grid.rho must be"),
+        (("--guidance", "nothing"), 2, "No guidance named 'nothing'."),
+        (("--device", "cuda:9"), 2, "There is no device 'cuda:9' here; use auto, "),
+    ],
+)
+def test_what_cannot_be_sampled_is_one_line(fokker, run, tmp_path, options, code, message):
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", *options)
+    assert done.exit_code == code
+    assert done.stderr.startswith(f"Error: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "a.npy").exists()
+
+
+def test_a_model_told_its_level_is_sampled_on_levels_alone(fokker, on_levels, tmp_path):
+    assert fokker("sample", on_levels, "--out", tmp_path / "a.npy", "-n", 2).exit_code == 0
+    assert fokker("sample", on_levels, "--out", tmp_path / "b.npy", "-n", 2, "--grid", "trailing").exit_code == 0
+    done = fokker("sample", on_levels, "--out", tmp_path / "c.npy", "-n", 2, "--grid", "karras")
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1 and "level" in done.stderr
+    done = fokker("sample", on_levels, "--out", tmp_path / "c.npy", "-n", 2, "--steps", 9)
+    assert (done.exit_code, done.stderr) == (2, "Error: The grid 'knots' has at most 8 steps on this table, got 9.\n")
+    assert not (tmp_path / "c.npy").exists()
+
+
+def test_nothing_is_overwritten_unless_forced(fokker, run, tmp_path):
+    (tmp_path / "a.npy").write_text("mine")
+    done = fokker("sample", run, "--out", tmp_path / "a.npy", "-n", 2)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: {tmp_path / 'a.npy'} is there already")
+    assert (tmp_path / "a.npy").read_text() == "mine"
+    assert fokker("sample", run, "--out", tmp_path / "a.npy", "-n", 2, "--force").exit_code == 0
+    assert np.load(tmp_path / "a.npy").shape == (2, 3)
+    done = fokker("sample", run, "--out", tmp_path / "a.xyz", "-n", 2)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: Samples cannot be written as '.xyz'")
+
+
+def test_a_picture_says_how_much_it_shows(fokker, labelled, tmp_path):
+    done = fokker("sample", labelled, "--out", tmp_path / "a.png", "-n", 3, "--quiet")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_no_run_is_one_line(fokker, run, tmp_path):
+    done = fokker("sample", tmp_path, "--out", tmp_path / "a.npy")
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: {tmp_path} is not a run: there is no run.toml in it.")
+    shutil.copytree(run, tmp_path / "copy", ignore=shutil.ignore_patterns("step-*", "latest"))
+    done = fokker("sample", tmp_path / "copy", "--out", tmp_path / "a.npy")
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: {tmp_path / 'copy'} has no checkpoint yet; let 'fokker train --resume' go on.\n"
