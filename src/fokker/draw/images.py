@@ -120,9 +120,11 @@ def _grid(cells: Sequence[Sequence[Pixels]], columns: int | None, width: int) ->
     h, w = max(len(p) for p in cells[0]), sum(p.shape[1] for p in cells[0])
     columns = columns or _columns(len(cells), h, w)
     rows = ceil(len(cells) / columns)
-    strips = [_strip(planes, max(1, round(width / (columns * w)))) for planes in cells]
+    zoom = max(1, round(width / (columns * w)))
+    strips = [_strip(planes, zoom) for planes in cells]
     h, w, _ = strips[0].shape
-    gap = _GAP if len(cells[0]) == 1 else 4 * _GAP  # what belongs together stands closer
+    # what belongs together stands closer, and so do the parts of one small, magnified image
+    gap = max(_GAP, zoom) if len(cells[0]) == 1 else max(4 * _GAP, zoom)
     canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), _BETWEEN, np.uint8)
     for k, strip in enumerate(strips):
         top, left = k // columns * (h + gap), k % columns * (w + gap)
