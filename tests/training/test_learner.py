@@ -102,6 +102,14 @@ def test_what_a_device_cannot_do_is_refused(learner):
         learner(device="qpu")
 
 
+def test_a_launcher_that_shares_the_weights_is_refused(learner, monkeypatch):
+    from accelerate import Accelerator, DistributedType
+
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(ConfigError, match=r"copies of the whole network \(DDP\); accelerate was asked for FSDP"):
+        learner()
+
+
 def test_a_snapshot_of_another_network_is_refused(learner, tmp_path):
     trained, _ = learner(shape=(3,))
     other, _ = learner(shape=(4,))

@@ -1,6 +1,7 @@
 """What a training writes and tells, and how it ends where it must not go on."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -31,7 +32,10 @@ def test_the_run_folder(host, make_plan, metrics, tmp_path):
     notes = {state.step: state.note for state in states if state.note}
     assert notes == {4: "checkpoint", 8: "preview", 12: "checkpoint"}
     assert [state.step for state in states] == list(range(1, 13))
-    assert [state.step for state in states if state.examples_per_second > 0] == [5, 10, 12]
+    assert all(state.examples_per_second > 0 for state in states)
+    rates = [json.loads(line) for line in (tmp_path / "run" / "timings.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in rates] == [5, 10, 12]
+    assert [line["examples_per_second"] for line in rates] == [states[k].examples_per_second for k in (4, 9, 11)]
 
 
 def test_metrics_are_means_since_the_line_before(host, make_plan, metrics, tmp_path):

@@ -16,7 +16,17 @@ def test_two_processes_are_one_training(host, make_plan, metrics, tmp_path):
     plan = make_plan(network="plain", steps=9, accumulate=2, clip=1.0, workers=1, preview_every=6, checkpoint_every=5)
     list(start(host, plan, tmp_path / "one"))
     (tmp_path / "plan.toml").write_text(tomli_w.dumps(plan.table(host.registry)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "fokker", "train"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "fokker",
+        "train",
+    ]
     done = subprocess.run(
         [*launch, str(tmp_path / "plan.toml"), "--out", str(tmp_path / "two")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

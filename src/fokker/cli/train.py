@@ -110,15 +110,14 @@ def train_with_progress(app: App, training: "Training") -> None:
     from fokker.run.checkpoint import latest
 
     total = training.settings.steps
-    rate = 0.0
     if training.step >= total:
         app.say(f"{training.run.path} has all of its {total} steps; give a larger --steps to go on.")
         return
     try:
         with progress(app, "training", total, training.step) as report:
             for state in training:
-                rate = state.examples_per_second or rate
-                report(state.step, f"step {state.step}/{total}  loss {state.loss:.4g}  {rate:,.0f} examples/s")
+                pace = f"{state.examples_per_second:,.0f} examples/s"
+                report(state.step, f"step {state.step}/{total}  loss {state.loss:.4g}  {pace}")
     except (KeyboardInterrupt, SystemExit):
         place = latest(training.run.checkpoints)
         saved = "there is no checkpoint yet" if place is None else f"the last checkpoint is {place.name}"

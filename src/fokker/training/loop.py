@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fokker import draw
 from fokker.data import Examples
 from fokker.errors import ConfigError, RunError, TrainingError
 from fokker.events import CheckpointSaved, PreviewDrawn, StepLogged, TrainingFinished, TrainingStarted
@@ -50,7 +49,7 @@ class Progress:
     Args:
         step: Steps taken.
         loss: Mean loss since the last logged step, summed over dimensions, nats where the objective has a unit.
-        examples_per_second: Rate since the last logged step; 0 at other steps than logged ones.
+        examples_per_second: Rate since the last logged step.
         note: What was just written, if anything: `checkpoint` or `preview`.
     """
 
@@ -180,11 +179,11 @@ class Training:
             sums["loss"] += gradient.loss
             sums["grad_norm"] += 0.0 if gradient.overflow else gradient.norm
             sums["steps"] += 1
-            note, mean, pace = "", sums["loss"] / sums["steps"], 0.0
+            note, mean = "", sums["loss"] / sums["steps"]
+            now = time.perf_counter()
+            pace = (self.step - since) * s.batch_size / max(now - clock, 1e-9)
             last = self.step == s.steps
             if last or self.step % s.log_every == 0:
-                now = time.perf_counter()
-                pace = (self.step - since) * s.batch_size / max(now - clock, 1e-9)
                 clock, since = now, self.step
                 if learner.is_main:
                     self._log(sums, rate, pace)
@@ -265,6 +264,8 @@ class Training:
         self.host.emit(CheckpointSaved(self.run.path, self.step, place))
 
     def _preview(self, learner: Learner) -> None:
+        from fokker import draw  # matplotlib takes as long to load as a small training
+
         plan, s = self.run.plan, self.settings
         with learner.sampling() as model:
             chunks = generate(
