@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +180,18 @@ def test_a_batch_that_cannot_be_shared_is_refused(host, make_plan, tmp_path, mon
     monkeypatch.setattr(Accelerator, "num_processes", 3)
     with pytest.raises(ConfigError, match="batch_size = 8 cannot be split over 3 processes and 2 micro-batches"):
         list(start(host, make_plan(accumulate=2), tmp_path / "run"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_one_line(host, make_plan, tmp_path):
+    file = tmp_path / "run" / "metrics.jsonl"
+    with pytest.raises(RunError) as caught:
+        for state in start(host, make_plan(), tmp_path / "run"):
+            if state.step == 3:
+                file.unlink()
+                file.symlink_to("/dev/full")
+    assert str(caught.value) == f"{file} cannot be written: No space left on device."
+    assert [state.step for state in resume(host, tmp_path / "run", {})] == [5, 6, 7, 8, 9, 10]
 
 
 def test_a_finished_run_has_nothing_to_do(host, make_plan, outcome, tmp_path):

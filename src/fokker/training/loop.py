@@ -19,7 +19,7 @@ from fokker.data import Examples
 from fokker.errors import ConfigError, RunError, TrainingError
 from fokker.events import CheckpointSaved, PreviewDrawn, StepLogged, TrainingFinished, TrainingStarted
 from fokker.noise import block_seed
-from fokker.partial import flush, write_text
+from fokker.partial import cannot_write, flush, write_text
 from fokker.plan import Plan, check, fit, spec_of
 from fokker.run import checkpoint as checkpoints
 from fokker.run.folder import Run, create, open_run, read_lines, refuse_taken, write_plan
@@ -287,5 +287,8 @@ class Training:
 
 
 def _append(file: Path, line: Mapping[str, float]) -> None:
-    with file.open("a") as stream:
-        stream.write(json.dumps(line) + "\n")
+    try:
+        with file.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise cannot_write(file, error) from error
