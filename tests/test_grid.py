@@ -121,6 +121,7 @@ def test_trailing_counts_from_the_last_level():
     # Lin et al. (2024), table 2: T = 1000 with 10 levels, 0-based 999, 899, ..., 99
     levels = Betas().index(Trailing().times(Betas(), 9))
     assert levels.tolist() == list(range(1000, 0, -100))
+    assert Betas(steps=10).index(Trailing().times(Betas(steps=10), 2)).tolist() == [10, 7, 3]  # of 10, 6.67, 3.33
     assert_close(Trailing().times(VP(), 3), torch.tensor([1.0, 0.75, 0.5, 0.25], dtype=D))
     for steps in range(1, 1000):
         grid = Trailing().times(Betas(), steps)

@@ -132,7 +132,8 @@ class Perturbation(ABC):
         """
         a = (self.log_alpha(t) - self.log_alpha(s)).exp()
         # v^2 = sigma_t^2 (1 - SNR_t / SNR_s): no cancellation when s is close to t, and right where sigma_s = 0
-        fall = torch.where(s == t, 0.0, self.log_snr(t) - self.log_snr(s))  # both are infinite where sigma = 0
+        fall = self.log_snr(t) - self.log_snr(s)
+        fall = torch.where(fall.isnan(), 0.0, fall)  # both are infinite where there is no noise yet
         v = self.sigma(t) * (-torch.expm1(fall)).clamp(min=0).sqrt()
         return a, v
 
