@@ -185,13 +185,15 @@ def test_a_batch_that_cannot_be_shared_is_refused(host, make_plan, tmp_path, mon
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_a_full_disk_is_one_line(host, make_plan, tmp_path):
     file = tmp_path / "run" / "metrics.jsonl"
-    with pytest.raises(RunError) as caught:
-        for state in start(host, make_plan(), tmp_path / "run"):
-            if state.step == 3:
-                file.unlink()
-                file.symlink_to("/dev/full")
-    assert str(caught.value) == f"{file} cannot be written: No space left on device."
-    assert [state.step for state in resume(host, tmp_path / "run", {})] == [5, 6, 7, 8, 9, 10]
+    for every, cause in ((100, "No space left on device"), (4, "Invalid argument")):
+        with pytest.raises(RunError) as caught:
+            for state in start(host, make_plan(checkpoint_every=every), tmp_path / "run", force=True):
+                if state.step == 3:
+                    file.unlink()
+                    file.symlink_to("/dev/full")  # whose writes fail for want of room, and which cannot be flushed
+        assert str(caught.value) == f"{file} cannot be written: {cause}."
+    file.unlink()
+    assert [state.step for state in resume(host, tmp_path / "run", {})] == list(range(1, 11))
 
 
 def test_a_finished_run_has_nothing_to_do(host, make_plan, outcome, tmp_path):

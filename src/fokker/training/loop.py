@@ -258,7 +258,10 @@ class Training:
 
     def _save(self, learner: Learner, sums: Mapping[str, float]) -> None:
         metrics = self.run.path / "metrics.jsonl"
-        flush(metrics)  # the lines before a checkpoint are not written again
+        try:
+            flush(metrics)  # the lines before a checkpoint are not written again
+        except OSError as error:
+            raise cannot_write(metrics, error) from error
         state = {"step": self.step, "examples": len(self.examples), "sums": dict(sums)}
         place = checkpoints.save(self.run.checkpoints, self.step, learner.snapshot(state), keep=self.settings.keep)
         self.host.emit(CheckpointSaved(self.run.path, self.step, place))
