@@ -34,7 +34,7 @@ from fokker.training.settings import TrainSettings
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
 
-__all__ = ["KINDS", "Facts", "Plan", "Problem", "SampleSettings", "check", "fit", "resolve", "spec_of"]
+__all__ = ["KINDS", "Facts", "Plan", "Problem", "SampleSettings", "check", "fit", "read_tables", "resolve", "spec_of"]
 
 KINDS = ("data", "perturbation", "network", "label", "parameterization", "objective")
 """The components of a plan, each a table of its TOML."""
@@ -212,7 +212,11 @@ def _default_network(data: DataSource) -> str:
 
 
 def read_tables(registry: "Registry", source: str | Path | Mapping[str, Any] | None) -> dict[str, Any]:
-    """The tables of a recipe or TOML file, as they are written there."""
+    """The tables of a recipe or TOML file, as they are written there.
+
+    Raises:
+        ConfigError: If there is no such recipe or file, or if it is not valid TOML.
+    """
     if source is None:
         return {}
     if isinstance(source, Mapping):

@@ -1,5 +1,6 @@
 """`fokker train` from outside: what it says, what it refuses, and how it goes on."""
 
+import dataclasses
 import shutil
 import signal
 import sys
@@ -8,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import tomli_w
 from click.testing import CliRunner
 
 from fokker import hookimpl
@@ -158,7 +160,8 @@ def test_the_whole_command_resumes_its_run(fokker, options, tmp_path):
         (("--lr", "2e-2"), "train.lr is 0.01 there, and 0.02 was asked for"),
         (("--perturbation", "ve"), "perturbation."),
         (("--set", "perturbation.beta_max=10.0"), "perturbation.beta_max is 20.0 there, and 10.0 was asked for"),
-        (("--set", "train.clip=none"), "train.clip is 0.5 there, and none was asked for"),
+        (("--set", "train.clip=0.25"), "train.clip is 0.5 there, and 0.25 was asked for"),
+        (("--set", "train.weight_decay=0.5"), "train.weight_decay is 0.1 there, and 0.5 was asked for"),
         (("--set", "data.transforms=[]"), "data.transforms is "),
         (("--set", "sample.final=none"), "sample.final is 'tweedie' there, and 'none' was asked for"),
         (("--seed", 5), "train.seed is 0 there, and 5 was asked for"),
@@ -166,14 +169,31 @@ def test_the_whole_command_resumes_its_run(fokker, options, tmp_path):
 )
 def test_another_plan_is_refused(fokker, options, tmp_path, change, where):
     run = tmp_path / "run"
-    host_options = options((3,), "--set", "train.clip=0.5", "--steps", 1)
-    assert fokker("train", *host_options, "--out", run).exit_code == 0
+    more = ("train.clip=0.5", "train.optimizer=adamw", "train.weight_decay=0.1", "train.steps=1")
+    given = options((3,), *(word for value in more for word in ("--set", value)))
+    assert fokker("train", *given, "--out", run).exit_code == 0
     written = (run / "run.toml").read_bytes()
     done = fokker("train", "--out", run, "--resume", "--steps", 3, *change)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"Error: A resumed run keeps its plan: {where}")
     assert done.stderr.count("\n") == 1
     assert (run / "run.toml").read_bytes() == written
+
+
+def test_settings_that_follow_from_others_are_not_compared(fokker, options, host, tmp_path):
+    """The warm-up follows from the number of steps, which may change."""
+    run, file = tmp_path / "run", tmp_path / "plan.toml"
+    assert fokker("train", *options(), "--steps", 20, "--out", run).exit_code == 0
+    kept = open_run(run, host).plan
+    tables = kept.table(host.registry)
+    tables["train"] = {"lr": 0.01, "batch_size": 5, "decay": "constant"}
+    file.write_text(tomli_w.dumps(tables))
+    assert fokker("train", file, "--resume", "--steps", 40, "--out", run).exit_code == 0
+    assert open_run(run, host).plan.train == dataclasses.replace(kept.train, steps=40)
+    file.write_text(tomli_w.dumps({**tables, "train": {**tables["train"], "ema": 0.5}}))
+    done = fokker("train", file, "--resume", "--out", run)
+    assert done.exit_code == 1
+    assert "train.ema is 0.999 there, and 0.5 was asked for" in done.stderr
 
 
 def test_more_steps_move_the_schedule_and_say_so(fokker, options, tmp_path):

@@ -44,7 +44,7 @@ def make_plan(host, tmp_path):
         data = {"name": "array", "path": str(tmp_path / "data.npz"), "key": "x", "test_share": 0.0}
         if labels:
             data["labels_key"] = "label"
-        settings = {"batch_size": 8, "lr": 1e-2, "decay": "constant", "ema": 0.9, "device": "cpu"}
+        settings = {"batch_size": 8, "lr": 1e-2, "decay": "constant", "warmup": 0, "ema": 0.9, "device": "cpu"}
         settings |= {
             "labels": bool(labels),
             "steps": 10,

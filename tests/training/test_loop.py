@@ -119,7 +119,7 @@ def test_what_is_not_finite_stops_the_run(bad, make_plan, metrics, tmp_path, whe
     saved = "the last good checkpoint is step-00000004" if every == 2 else "there is no checkpoint yet"
     assert str(caught.value) == (
         f"The {where} of step 6 is not finite ({blamed} t = {float(times[j]):.4g}, example {example}); the update was "
-        f"not applied and {saved}. Lower train.lr, set train.clip, or look at that example."
+        f"not applied and {saved}. Lower train.lr or train.clip, or look at that example."
     )
     assert len(SEEN) == 6
     assert training.step == 5

@@ -11,7 +11,6 @@ from fokker.cli.progress import progress
 from fokker.errors import RunError
 
 if TYPE_CHECKING:
-    from fokker.plan import Plan
     from fokker.training.loop import Training
 
 __all__ = ["resume_run", "train", "train_with_progress"]
@@ -58,7 +57,7 @@ def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], s
     Raises:
         RunError: If something else is asked for than what the run's plan says.
     """
-    from fokker.plan import resolve
+    from fokker.plan import read_tables, resolve
     from fokker.run.folder import open_run
     from fokker.training.loop import resume
     from fokker.training.settings import RESUMABLE
@@ -68,8 +67,12 @@ def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], s
     changes = {}
     if source is not None or specs or sets:
         asked = resolve(app.registry, source if source is not None else tables, specs, sets)
-        changes = _changes(asked, sets, RESUMABLE)
-        _same_plan(_without(tables, RESUMABLE), _without(asked.table(app.registry), RESUMABLE), "")
+        set_here = {path.strip() for path, _, _ in (assignment.partition("=") for assignment in sets)}
+        changes = {name: getattr(asked.train, name) for name in sorted(RESUMABLE) if f"train.{name}" in set_here}
+        # settings that nobody names follow from others, as the warm-up does from the number of steps
+        named = set_here | {f"train.{name}" for name in read_tables(app.registry, source).get("train", {})}
+        compared = {name for name in tables["train"] if f"train.{name}" in named} - RESUMABLE
+        _same_plan(_only(tables, compared), _only(asked.table(app.registry), compared), "")
     if changes.get("steps", run.plan.train.steps) != run.plan.train.steps and run.plan.train.decay != "constant":
         app.say(
             f"The learning rate follows a {run.plan.train.decay} schedule over all steps: from here on it is that of "
@@ -78,14 +81,9 @@ def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], s
     return resume(app.host, out, changes)
 
 
-def _changes(asked: "Plan", sets: list[str], resumable: frozenset[str]) -> dict[str, Any]:
-    named = {s.partition("=")[0].strip() for s in sets}
-    return {name: getattr(asked.train, name) for name in sorted(resumable) if f"train.{name}" in named}
-
-
-def _without(tables: dict[str, Any], resumable: frozenset[str]) -> dict[str, Any]:
-    train = {k: v for k, v in tables["train"].items() if k not in resumable}
-    return {**tables, "train": train}
+def _only(tables: dict[str, Any], compared: set[str]) -> dict[str, Any]:
+    """A plan with some of its settings of training."""
+    return {**tables, "train": {name: value for name, value in tables["train"].items() if name in compared}}
 
 
 def _same_plan(kept: Any, asked: Any, where: str) -> None:

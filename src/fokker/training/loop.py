@@ -229,7 +229,7 @@ class Training:
         saved = "there is no checkpoint yet" if place is None else f"the last good checkpoint is {place.name}"
         return (
             f"The {what} of step {self.step + 1} is not finite ({where} t = {float(times[j]):.4g}, example "
-            f"{order.step(self.step)[j]}); the update was not applied and {saved}. Lower train.lr, set train.clip, or "
+            f"{order.step(self.step)[j]}); the update was not applied and {saved}. Lower train.lr or train.clip, or "
             "look at that example."
         )
 
