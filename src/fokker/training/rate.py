@@ -20,9 +20,10 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
     """
     if settings.decay == "one-cycle":
         return settings.lr * _one_cycle(step, settings.steps)
-    rise = min(1.0, (step + 1) / (settings.warmup + 1))
+    warmup = settings.warmup or 0
+    rise = min(1.0, (step + 1) / (warmup + 1))
     if settings.decay == "cosine":
-        done = max(0, step - settings.warmup) / max(1, settings.steps - settings.warmup)
+        done = max(0, step - warmup) / max(1, settings.steps - warmup)
         return settings.lr * rise * (1 + cos(pi * done)) / 2
     return settings.lr * rise
 

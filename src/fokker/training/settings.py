@@ -22,10 +22,10 @@ class TrainSettings:
         lr: Largest learning rate.
         weight_decay: Decoupled weight decay of `adamw`; 0.01 unless given.
         betas: Decay rates of the optimizer's moments.
-        warmup: Steps over which the learning rate rises linearly from 0.
+        warmup: Steps over which the learning rate rises linearly from 0; 100 unless given, none for `one-cycle`.
         decay: Learning rate after the warm-up: `constant`, `cosine` to 0 at the last step, or `one-cycle` (Smith &
             Topin, 2018), which has a warm-up of its own, 30 % of the steps.
-        clip: Largest norm of the gradient of the loss per dimension; none unless given.
+        clip: Largest norm of the gradient of the loss per dimension; 0 clips nothing.
         labels: Whether the network is told the examples' class labels.
         ema: Decay per step of the exponential moving average of the weights; 0 keeps none.
         precision: Of the network's arithmetic; parameters stay float32.
@@ -48,9 +48,9 @@ class TrainSettings:
     lr: Annotated[float, Gt(0)] = 4e-3
     weight_decay: Annotated[float, Ge(0)] | None = None
     betas: tuple[Annotated[float, Interval(ge=0, lt=1)], Annotated[float, Interval(ge=0, lt=1)]] = (0.9, 0.999)
-    warmup: Annotated[int, Ge(0)] = 0
+    warmup: Annotated[int, Ge(0)] | None = None
     decay: Literal["constant", "cosine", "one-cycle"] = "cosine"
-    clip: Annotated[float, Gt(0)] | None = None
+    clip: Annotated[float, Ge(0)] = 1.0
     labels: bool = False
     ema: Annotated[float, Ge(0), Lt(1)] = 0.999
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -72,12 +72,12 @@ class TrainSettings:
             raise ConfigError(
                 "train.weight_decay has no effect on 'adam'; set train.optimizer = 'adamw' or leave it out."
             )
+        if self.warmup is None:
+            object.__setattr__(self, "warmup", 0 if self.decay == "one-cycle" else 100)
         if self.decay == "one-cycle" and self.warmup:
             raise ConfigError(
                 "train.warmup has no effect on 'one-cycle', which has a warm-up of its own; leave it out."
             )
-        if self.warmup >= self.steps:
-            raise ConfigError(f"train.warmup must be less than train.steps = {self.steps}, got {self.warmup}.")
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"train.batch_size = {self.batch_size} cannot be split into train.accumulate = {self.accumulate} "
