@@ -256,6 +256,15 @@ def host_that_sends(monkeypatch):
     return make
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own answer to SIGINT, which a shell that starts the tests in the background has switched off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_command_says_how_to_go_on(fokker, options, host_that_sends, tmp_path):
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert fokker("train", *options(), "--out", whole).exit_code == 0
