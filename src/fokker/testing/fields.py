@@ -1,0 +1,88 @@
+"""Every field matters: a field that is accepted and changes nothing is a bug that its user pays for."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fokker.component import describe
+from fokker.errors import FokkerError
+from fokker.testing.check import Check, CheckFailed, NotApplicable
+from fokker.testing.compare import examples
+from fokker.testing.strategies import component as configurations
+from fokker.testing.strategies import field_values
+
+__all__ = ["field_checks"]
+
+_CONFIGURATIONS = 12
+_VALUES = 6
+
+
+def field_checks(component: Any, label: str, observe: Callable[[Any], list[Any]]) -> Iterator[Check]:
+    """A check for every field: some value of it changes what the component does.
+
+    Other values are tried on the component as it is, then on other configurations of its class, since a field may
+    matter beside certain values of its neighbours only.
+
+    Args:
+        component: The component.
+        label: What it is called in reports.
+        observe: What a component does, as tensors, numbers and texts.
+    """
+    for f in describe(type(component)):
+        sentence = f"Changing {f.name} changes what the component does."
+        yield Check(label, f"field[{f.name}]", sentence, _has_effect(component, f.name, f.annotation, observe))
+
+
+def _has_effect(
+    component: Any, name: str, annotation: Any, observe: Callable[[Any], list[Any]]
+) -> Callable[[], str | None]:
+    def body() -> str | None:
+        tried = []
+        for base in _bases(component):
+            current = getattr(base, name)
+            values = examples(field_values(annotation, current), _VALUES)
+            before = None
+            for value in (v for v in values if v != current):
+                try:
+                    other = dataclasses.replace(base, **{name: value})
+                except FokkerError:  # this value does not go with the other fields
+                    continue
+                before = before or _observed(base, observe)
+                tried.append(value)
+                if not _equal(before, _observed(other, observe)):
+                    return None
+        if not tried:
+            raise NotApplicable(f"{name} has no other value that can be tried without files or other packages")
+        shown = ", ".join(repr(v) for v in tried[:4])
+        raise CheckFailed(f"{name} is accepted and has no effect: {shown} all gave the same as {current!r}")
+
+    return body
+
+
+def _bases(component: Any) -> Iterator[Any]:
+    yield component
+    try:
+        yield from examples(configurations(type(component)), _CONFIGURATIONS)
+    except NotApplicable:
+        return
+
+
+def _observed(component: Any, observe: Callable[[Any], list[Any]]) -> list[Any]:
+    try:
+        return observe(component)
+    except FokkerError as error:  # to refuse something is an effect
+        return [str(error)]
+
+
+def _equal(a: list[Any], b: list[Any]) -> bool:
+    return all(_same(x, y) for x, y in zip_longest(a, b))
+
+
+def _same(x: Any, y: Any) -> bool:
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        return x.shape == y.shape and bool(torch.allclose(x.double(), y.double(), rtol=0, atol=0, equal_nan=True))
+    return type(x) is type(y) and bool(x == y)

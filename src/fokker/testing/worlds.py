@@ -1,0 +1,51 @@
+"""Exact worlds: data whose scores, flows and marginals are formulas, seen through several perturbations.
+
+Variances differ from dimension to dimension: on a problem with one number an error can cross zero and fake any order.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from fokker.exact import Gaussian, Mixture, PointMass
+from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
+from fokker.table import Betas, Sigmas
+
+__all__ = ["CONTINUOUS", "EVENT_SHAPES", "PERTURBATIONS", "gaussian", "mixture", "normal", "point_mass"]
+
+CONTINUOUS: Mapping[str, Perturbation] = {"vp": VP(), "ve": VE(), "sub-vp": SubVP(), "cosine": Cosine()}
+"""Perturbations without levels."""
+
+PERTURBATIONS: Mapping[str, Perturbation] = {
+    **CONTINUOUS,
+    "sigmas": Sigmas(minimum=0.01, maximum=20.0, levels=24),
+    "betas": Betas(steps=200, start=5e-4, end=0.1),
+}
+"""Perturbations of every kind; the tables are short, and reach as far as the published ones."""
+
+EVENT_SHAPES: tuple[tuple[int, ...], ...] = ((2,), (16,), (1, 128), (3, 17, 23), (1, 8, 9, 10))
+"""Points, features, series, pictures that are not square, volumes."""
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers, float64, the same ones every time."""
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def gaussian(perturbation: Perturbation) -> Gaussian:
+    """Three independent numbers with means 1, -1, 0 and variances 0.05, 0.5, 2."""
+    variances = torch.tensor([0.05, 0.5, 2.0], dtype=torch.float64)
+    return Gaussian(perturbation, torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64), variances)
+
+
+def mixture(perturbation: Perturbation, event_shape: tuple[int, ...] = (2,)) -> Mixture:
+    """Three Gaussians of different weights and variances about different means."""
+    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    variances = torch.tensor([0.05, 0.4, 1.3], dtype=torch.float64)
+    return Mixture(perturbation, weights, normal(3, *event_shape, seed=7), variances)
+
+
+def point_mass(perturbation: Perturbation) -> PointMass:
+    """All data at (1, -2)."""
+    return PointMass(perturbation, torch.tensor([1.0, -2.0], dtype=torch.float64))
