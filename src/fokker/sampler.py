@@ -62,6 +62,9 @@ class Claims:
     Args:
         order: Order of convergence on the probability-flow ODE, with zero noise; None where that is not its limit.
         weak_order: Order in which moments converge to the reverse SDE's, for stochastic samplers.
+        strong_order: Order in which states converge along one Brownian path, where a step draws its increment.
+        accuracy: Largest error on the probability-flow ODE of smooth data, relative to the largest state on the way,
+            for samplers that choose their own steps.
         evaluations: Evaluations of the model per step; None where it varies.
         at_end: Evaluations at the last level besides those of the steps, such as a corrector's; the final Tweedie
             step is not the sampler's and does not count.
@@ -70,16 +73,20 @@ class Claims:
         exact_on_point_mass: Whether it carries a single data point's law along without error.
         shared_steps: Whether examples of one batch share adaptive steps, so that they agree with themselves alone
             only within the tolerance.
+        stationary: For correctors: whether an update leaves a law at its time in place, up to the square of its step.
     """
 
     order: int | None = None
     weak_order: int | None = None
+    strong_order: float | None = None
+    accuracy: float | None = None
     evaluations: int | None = 1
     at_end: int = 0
     stochastic: bool = False
     schedule_invariant: bool = False
     exact_on_point_mass: bool = False
     shared_steps: bool = False
+    stationary: bool = False
 
 
 class Sampler(ABC):

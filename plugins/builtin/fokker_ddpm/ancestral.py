@@ -32,9 +32,15 @@ class Ancestral(OneStep):
 
     @property
     def claims(self) -> Claims:
-        """Weak order 1; the posterior variance alone is invariant and exact."""
+        """Weak and strong order 1; the posterior variance alone is invariant and exact."""
         posterior = self.variance == "posterior"
-        return Claims(weak_order=1, stochastic=True, schedule_invariant=posterior, exact_on_point_mass=posterior)
+        return Claims(
+            weak_order=1,
+            strong_order=1,
+            stochastic=True,
+            schedule_invariant=posterior,
+            exact_on_point_mass=posterior,
+        )
 
     def coefficients(self, p: Perturbation, t: Tensor, s: Tensor) -> dict[str, Tensor]:
         """Factors of x, x0 and z.

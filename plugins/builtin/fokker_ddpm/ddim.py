@@ -32,10 +32,11 @@ class DDIM(OneStep):
 
     @property
     def claims(self) -> Claims:
-        """Order 1 at eta = 0, weak order 1 above."""
+        """Order 1 at eta = 0, weak and strong order 1 at eta = 1."""
         return Claims(
             order=1 if self.eta == 0 else None,
             weak_order=1 if self.eta == 1 else None,
+            strong_order=1 if self.eta == 1 else None,
             stochastic=self.eta > 0,
             schedule_invariant=True,
             exact_on_point_mass=True,

@@ -37,7 +37,7 @@ class DDPM(Objective):
                 f"The objective 'ddpm' trains on the levels of a table; {type(perturbation).__name__} is continuous. "
                 "Use the perturbation 'betas' or 'sigmas', or the objective 'denoising'."
             )
-        return knots[(u * len(knots)).long().clamp(max=len(knots) - 1)]
+        return knots[(u * len(knots)).long()]  # the largest float64 below 1, times T, rounds below T
 
     def loss(
         self, model: ScoreModel, x0: Tensor, t: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None

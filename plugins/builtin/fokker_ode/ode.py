@@ -51,11 +51,12 @@ class ODE(Sampler):
 
     @property
     def claims(self) -> Claims:
-        """The solver's order and evaluations."""
+        """The solver's order and evaluations, or its accuracy: errors of many steps within the tolerance add up."""
         if self.method in _FIXED:
             order, evaluations = _FIXED[self.method]
             return Claims(order=order, evaluations=evaluations)
-        return Claims(evaluations=None, shared_steps=True)
+        assert self.rtol is not None and self.atol is not None
+        return Claims(accuracy=100 * max(self.rtol, self.atol), evaluations=None, shared_steps=True)
 
     def trajectory(
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None

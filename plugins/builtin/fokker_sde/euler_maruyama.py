@@ -24,8 +24,8 @@ class EulerMaruyama(OneStep):
 
     @property
     def claims(self) -> Claims:
-        """Weak order 1."""
-        return Claims(weak_order=1, stochastic=True)
+        """Weak and strong order 1."""
+        return Claims(weak_order=1, strong_order=1, stochastic=True)
 
     def coefficients(self, p: Perturbation, t: Tensor, s: Tensor) -> dict[str, Tensor]:
         """Factors of x, score and z."""

@@ -51,8 +51,8 @@ class Unchanged(Corrector):
 
     @property
     def claims(self) -> Claims:
-        """No evaluation."""
-        return Claims(evaluations=0)
+        """No evaluation; every law stays in place."""
+        return Claims(evaluations=0, stationary=True)
 
     def coefficients(self, p: Perturbation, t: Tensor) -> dict[str, Tensor]:
         """None."""
@@ -97,6 +97,7 @@ class PredictorCorrector(Sampler):
         return Claims(
             order=p.order if idle else None,
             weak_order=p.weak_order if idle else None,
+            strong_order=p.strong_order if idle else None,
             evaluations=None
             if p.evaluations is None or c.evaluations is None
             else p.evaluations + self.corrections * c.evaluations,

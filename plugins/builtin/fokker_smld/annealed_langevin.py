@@ -36,8 +36,8 @@ class AnnealedLangevin(Corrector):
 
     @property
     def claims(self) -> Claims:
-        """One evaluation per update."""
-        return Claims(stochastic=self.temperature > 0)
+        """One evaluation per update; the law stays in place at temperature 1."""
+        return Claims(stochastic=self.temperature > 0, stationary=self.temperature == 1)
 
     def coefficients(self, p: Perturbation, t: Tensor) -> dict[str, Tensor]:
         """Factors of score and z."""

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from fokker.exact import Gaussian
-from fokker.noise import Zero
+from fokker.noise import Noise, Zero
 from fokker.sampler import Sampler, trajectory
 from fokker.testing.moments import affine_map
 
-__all__ = ["Convergence", "convergence", "measure_order", "measure_weak_order"]
+__all__ = ["Convergence", "convergence", "measure_order", "measure_strong_order", "measure_weak_order"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,72 @@ def measure_weak_order(
         return float(torch.cat([mean - last[0], (covariance - last[1]).flatten()]).norm())
 
     return convergence(error, steps)
+
+
+def measure_strong_order(
+    sampler: Sampler,
+    model: Gaussian,
+    *,
+    steps: Sequence[int] = (16, 32, 64, 128),
+    reference: int = 1024,
+    paths: int = 128,
+    start: float = 0.9,
+    end: float = 0.1,
+) -> Convergence:
+    """The order in which a stochastic sampler converges to its own limit along one Brownian path.
+
+    That the limit is the reverse SDE's is what the weak order shows. Every grid sees the same paths: a step's draw is
+    the path's increment over it. The sampler's noise must be one increment a step, as that of additive noise is.
+
+    Args:
+        sampler: The sampler.
+        model: Gaussian data.
+        steps: Numbers of steps, at least four, each a divisor of `reference`.
+        reference: Number of steps of the run that stands for the limit.
+        paths: Number of paths.
+        start: First time.
+        end: Last time.
+
+    Returns:
+        Root mean squares over the paths of the error at the end.
+    """
+    d = model.means.shape[1]
+    mean, covariance = model.marginal(start)
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(paths, d, dtype=torch.float64, generator=generator)
+    x = (mean + z * covariance.diagonal().sqrt()).reshape(paths, *model.event_shape)
+    fine = torch.randn(reference, paths, d, dtype=torch.float64, generator=generator)
+    noise = _Paths(fine, start, end)
+
+    def run(n: int) -> Tensor:
+        y = x
+        for state in trajectory(model, sampler, _uniform(start, end, n), noise, x, final="none"):
+            y = state.x
+        return y
+
+    limit = run(reference)
+    return convergence(lambda n: float((run(n) - limit).square().mean().sqrt()), steps)
+
+
+class _Paths(Noise):
+    """Increments of Brownian paths, known on a fine uniform grid from `start` down to `end`."""
+
+    def __init__(self, increments: Tensor, start: float, end: float) -> None:
+        zero = torch.zeros_like(increments[:1])
+        self._path = torch.cat([zero, increments.cumsum(0)])  # in units of the square root of the fine step
+        self._start, self._step = start, (start - end) / len(increments)
+
+    def __call__(self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None) -> Tensor:
+        if t is None or s is None or float(t) == float(s):
+            raise TypeError("A draw along a path needs the times of its step: call noise(x, t, s).")
+        i, j = (round((self._start - float(time)) / self._step) for time in (t, s))
+        return ((self._path[j] - self._path[i]) / (j - i) ** 0.5).reshape(x.shape)
+
+    def uniform(self, x: Tensor) -> Tensor:
+        raise TypeError("A Brownian path has no uniform numbers.")
+
+    def rows(self, index: Tensor) -> Noise:
+        raise TypeError("A sampler that advances rows separately has no common grid to be refined.")
 
 
 def _uniform(start: float, end: float, n: int) -> Tensor:
