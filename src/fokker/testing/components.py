@@ -77,7 +77,7 @@ def round_trip(component: Component) -> str:
 
     holds(component)
     try:
-        for_all(holds, configurations(type(component), registry=registry))
+        for_all(holds, configurations(type(component), near=component, registry=registry))
     except NotApplicable as reason:
         return str(reason)
     return ""

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ _VALUES = 6
 def field_checks(component: Any, label: str, observe: Callable[[Any], list[Any]]) -> Iterator[Check]:
     """A check for every field: some value of it changes what the component does.
 
-    Other values are tried on the component as it is, then on other configurations of its class, since a field may
-    matter beside certain values of its neighbours only.
+    Other values are tried on the component as it is, then with one other choice made, then on other configurations of
+    its class, since a field may matter beside certain values of its neighbours only.
 
     Args:
         component: The component.
@@ -52,10 +53,12 @@ def _has_effect(
                 except FokkerError:  # this value does not go with the other fields
                     continue
                 before = before or _observed(base, observe)
-                tried.append(value)
-                if not _equal(before, _observed(other, observe)):
+                after = _observed(other, observe)
+                if not _equal(before, after):
                     return None
-        if not tried:
+                if not any(isinstance(seen, FokkerError) for seen in after):  # what both refuse shows nothing
+                    tried.append(value)
+        if not tried or str in _types(annotation):  # a text names something outside, which may be the default by name
             raise NotApplicable(f"{name} has no other value that can be tried without files or other packages")
         shown = ", ".join(repr(v) for v in tried[:4])
         raise CheckFailed(f"{name} is accepted and has no effect: {shown} all gave the same as {current!r}")
@@ -65,17 +68,35 @@ def _has_effect(
 
 def _bases(component: Any) -> Iterator[Any]:
     yield component
+    yield from _other_choices(component)
+    cls = type(component)
+    if all(f.default is not dataclasses.MISSING for f in describe(cls)):
+        yield cls()
+        yield from _other_choices(cls())
     try:
-        yield from examples(configurations(type(component)), _CONFIGURATIONS)
+        yield from examples(configurations(cls, near=component), _CONFIGURATIONS)
     except NotApplicable:
         return
+
+
+def _other_choices(component: Any) -> Iterator[Any]:
+    """The component with one other choice among words, or yes and no: what lets another field matter is mostly that."""
+    for f in describe(type(component)):
+        plain = get_args(f.annotation)[0] if get_origin(f.annotation) is Annotated else f.annotation
+        words = (True, False) if plain is bool else get_args(plain) if get_origin(plain) is Literal else ()
+        for word in words:
+            if word != getattr(component, f.name):
+                try:
+                    yield dataclasses.replace(component, **{f.name: word})
+                except FokkerError:
+                    continue
 
 
 def _observed(component: Any, observe: Callable[[Any], list[Any]]) -> list[Any]:
     try:
         return observe(component)
     except FokkerError as error:  # to refuse something is an effect
-        return [str(error)]
+        return [error]
 
 
 def _equal(a: list[Any], b: list[Any]) -> bool:
@@ -85,4 +106,13 @@ def _equal(a: list[Any], b: list[Any]) -> bool:
 def _same(x: Any, y: Any) -> bool:
     if isinstance(x, Tensor) and isinstance(y, Tensor):
         return x.shape == y.shape and bool(torch.allclose(x.double(), y.double(), rtol=0, atol=0, equal_nan=True))
+    if isinstance(x, FokkerError) and isinstance(y, FokkerError):
+        return str(x) == str(y)
     return type(x) is type(y) and bool(x == y)
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types that a field allows, without their bounds."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return {each for inner in get_args(annotation) for each in _types(inner)}
+    return {annotation} if isinstance(annotation, type) else set()

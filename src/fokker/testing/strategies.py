@@ -100,17 +100,22 @@ def states(shape: tuple[int, ...]) -> SearchStrategy[Tensor]:
     )
 
 
-def component(cls: type, *, registry: Registry | None = None) -> SearchStrategy[Any]:
+def component(cls: type, *, near: object = None, registry: Registry | None = None) -> SearchStrategy[Any]:
     """Instances of a component's class with every field drawn, not only the required ones.
 
     What the class refuses is drawn again, so the rules of its `__post_init__` hold.
 
     Args:
         cls: The class.
+        near: An instance whose values the fields are drawn near, which names the files of a class that needs some; the
+            defaults unless given.
         registry: Where sub-components are taken from; that of the installed plugins unless given.
     """
     registry = load_plugins().registry if registry is None else registry
-    drawn = {f.name: field_values(f.annotation, f.default, registry=registry) for f in describe(cls)}
+    drawn = {
+        f.name: field_values(f.annotation, f.default if near is None else getattr(near, f.name), registry=registry)
+        for f in describe(cls)
+    }
 
     def make(values: dict[str, Any]) -> Any:
         try:
