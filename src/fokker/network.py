@@ -49,6 +49,14 @@ class Network(ABC):
 
     kind: ClassVar[str] = "network"
 
+    @property
+    def examples(self) -> "tuple[DataSpec, ...]":
+        """Small data that it is made for, which the conformance kit tries first.
+
+        A network that takes none of the usual event shapes, or nothing without a condition, names some here.
+        """
+        return ()
+
     @abstractmethod
     def build(self, spec: DataSpec) -> "nn.Module":
         """Build the backbone with freshly initialised weights, on the CPU, in float32.
