@@ -51,7 +51,11 @@ class Examples(ABC):
         Args:
             index: Positions in [0, len), repeats allowed.
 
+        Returns:
+            Tensors that are the caller's own: what is written into them does not reach the data.
+
         Raises:
+            IndexError: If a position is behind the last example.
             DataError: If an example cannot be read; the message names the file.
         """
 
@@ -62,7 +66,13 @@ class Transform(ABC):
     kind: ClassVar[str] = "transform"
 
     def fit(self, x: "Tensor") -> "Transform":
-        """The same transform with every value that depends on the data filled in, from examples (N, *D)."""
+        """The same transform with every value that depends on the data filled in, from examples (N, *D).
+
+        What is filled in already stays as it is: a fitted transform is that of its run, whatever data it meets.
+
+        Raises:
+            DataError: If `forward` cannot map the examples to finite values.
+        """
         return self
 
     @abstractmethod

@@ -82,7 +82,8 @@ class FashionMNIST(DataSource):
 def download(name: str, root: Path) -> Path:
     """Download one file from the first mirror that has it whole, as `root/name.gz`.
 
-    It is fetched and checked beside its place and then moved in, so that `root` never holds half a file.
+    It is fetched and checked beside its place and then moved in: `root` never holds half a file, and is not made for
+    none.
 
     Args:
         name: One of the names in `SHA256`.
@@ -94,8 +95,8 @@ def download(name: str, root: Path) -> Path:
     target = root / f"{name}.gz"
     failures: list[tuple[str, Exception]] = []
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as scratch:
+        there = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=there) as scratch:
             fetched = Path(scratch) / target.name
             for mirror in MIRRORS:
                 try:
@@ -104,6 +105,7 @@ def download(name: str, root: Path) -> Path:
                 except (OSError, DataError) as error:
                     failures.append((mirror, error))
                 else:
+                    root.mkdir(parents=True, exist_ok=True)
                     os.replace(fetched, target)
                     return target
     except OSError as error:
