@@ -2,7 +2,8 @@
 
 `tests`, `types`, `demo` and `bench` share one environment, made by the session `environment`, because torch is large:
 `nox -s tests` makes or refreshes it first, `nox -R -s tests` takes it as it is. `lint` and `docs` have small
-environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires.
+environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires, and
+`mutants` one of its own, with cosmic-ray.
 """
 
 import json
@@ -69,6 +70,13 @@ def bench(session: nox.Session) -> None:
     """Measure what benchmarks/ measures; run nothing else meanwhile."""
     options = ["--benchmark-enable", "--benchmark-columns=median,iqr,rounds"]
     run_shared(session, "pytest", "benchmarks", *options, *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def mutants(session: nox.Session) -> None:
+    """Break the formulas one place at a time and see a test fail; arguments after -- go to mutation/run.py."""
+    install(session, "-e", ".", *group("mutants"))
+    session.run("python", "mutation/run.py", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(python=PYTHON_VERSIONS)

@@ -30,7 +30,7 @@ def public_modules() -> list[str]:
 
 def text_files() -> list[Path]:
     """The project's own text files, wherever they are and whether or not they are under version control."""
-    folders = (".github", "benchmarks", "docs", "plugins", "src", "tests")
+    folders = (".github", "benchmarks", "docs", "mutation", "plugins", "src", "tests")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     paths += [ROOT / ".ci" / "run", *ROOT.glob("*.*")]
     return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:1024]]
