@@ -75,11 +75,18 @@ def test_a_number_per_example_can_be_drawn():
 
 def test_a_batch_of_another_size_is_refused():
     with pytest.raises(ValueError, match="made for 3 samples; the state has 2"):
-        PerSample(0, range(3), (2,))(torch.zeros(2, 2))
+        PerSample(0, range(3), (5,))(torch.zeros(2, 5))
 
 
 def test_an_empty_batch_draws_nothing():
     assert PerSample(0, [], (2,))(torch.empty(0, 2)).shape == (0, 2)
+    assert PerSample(0, range(3), (0,))(torch.empty(3, 0)).shape == (3, 0)
+
+
+def test_neighbours_are_cut_from_their_block_without_a_copy():
+    whole = 4096 * 4  # bytes of one block in single precision
+    assert PerSample(0, range(5, 9), (2,))(torch.empty(4, 2)).untyped_storage().nbytes() == whole
+    assert PerSample(0, [5, 7], (2,))(torch.empty(2, 2)).untyped_storage().nbytes() == 4 * 4
 
 
 def test_rows_draw_their_own_numbers_and_leave_the_others_theirs():
@@ -182,6 +189,18 @@ def test_numbers_stay_the_same_on_every_day():
     assert_close(double, torch.tensor([[0.81387512095664372, -0.13206674786185957]], dtype=torch.float64))
     single = PerSample(0, [5], (2,))(torch.zeros(1, 2))
     assert_close(single, torch.tensor([[0.13097958266735077, 0.20252932608127594]]))
+    assert_close(
+        Seeded(5)(torch.zeros(2, dtype=torch.float64)),
+        torch.tensor([-1.2828069028207485, 1.4328011834673993], dtype=torch.float64),
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "block"), [((), 4096), ((16,), 256), ((17,), 240), ((64, 64), 1), ((5000,), 1)], ids=str
+)
+def test_blocks_hold_up_to_4096_numbers(event, block):
+    index = [block - 1, block]
+    assert torch.equal(draws(index, event), draws(index, event, block=block))
 
 
 def test_seeded_noise_is_one_stream():

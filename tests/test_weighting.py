@@ -75,6 +75,12 @@ def test_p2_weighs_the_error_of_the_noise_less_where_there_is_little(p):
     assert_close(P2(gamma=0.0)(p, T), Simple()(p, T))
 
 
+def test_the_fields_have_the_values_of_the_sources_unless_given():
+    assert MinSNR().gamma == 5.0  # Hang et al. (2023), section 4
+    assert EDMWeight().sigma_data == 0.5  # Karras et al. (2022), table 1
+    assert (P2().k, P2().gamma) == (1.0, 1.0)  # Choi et al. (2022), section 4
+
+
 @pytest.mark.parametrize("w", [Simple(), Sigma2(), Likelihood(), MinSNR(), EDMWeight(), P2()], ids=repr)
 def test_weights_are_positive_and_keep_the_shape_of_the_times(w):
     for shape in ((), (3,), (2, 2)):
