@@ -14,7 +14,9 @@ def load(path):
 
 
 # What is wrong with each mutant: (the component it was made from, the mutant, the check that is meant for it)
-MUTANTS = {f"{path.stem}: {what}": planted for path in sorted(FOLDER.glob("*.py")) for what, planted in load(path).items()}
+MUTANTS = {
+    f"{path.stem}: {what}": planted for path in sorted(FOLDER.glob("*.py")) for what, planted in load(path).items()
+}
 
 
 def pytest_generate_tests(metafunc):

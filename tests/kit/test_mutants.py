@@ -1,4 +1,4 @@
-"""The kit is tested by components with one defect each: the check that is meant for it must fail, and pass without it."""
+"""The kit is tested by components with one defect each: the check meant for it must fail, and pass without it."""
 
 from fokker.testing import checks_for, run
 from fokker.testing.suites import suites

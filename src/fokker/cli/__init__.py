@@ -10,6 +10,7 @@ COMMANDS = {
     "list": ("fokker.cli.listing:listing", "List the components there are."),
     "show": ("fokker.cli.show:show", "Show a component: its fields, claims, reference, and provider."),
     "plugins": ("fokker.cli.plugins:plugins", "List the plugins, and what became of each."),
+    "check": ("fokker.cli.check:check", "Run the conformance kit on components."),
     "report": ("fokker.cli.report:report", "Write one page that shows a run."),
     "completion": ("fokker.cli.completion:completion", "Print a script that completes fokker's commands in a shell."),
 }

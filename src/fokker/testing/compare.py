@@ -31,7 +31,10 @@ def close(actual: Tensor | float, expected: Tensor | float, what: str, *, rtol: 
         CheckFailed: With the worst element.
     """
     __tracebackhide__ = True
-    a, e = torch.as_tensor(actual), torch.as_tensor(expected)
+    # a Python float is a double; as a tensor it would get torch's default precision
+    a, e = (
+        torch.tensor(v, dtype=torch.float64) if isinstance(v, float) else torch.as_tensor(v) for v in (actual, expected)
+    )
     if a.shape != e.shape:
         raise CheckFailed(f"{what} has the shape {tuple(a.shape)} where {tuple(e.shape)} was expected")
     if not a.numel():
@@ -114,3 +117,6 @@ def _drive(
         settings(hypothesis.given(hypothesis.strategies.tuples(*drawn))(test))()
     except hypothesis.errors.Unsatisfiable as error:
         raise NotApplicable("refused for every value that was tried") from error
+    except CheckFailed as failure:
+        failure.__notes__ = []  # hypothesis notes the arguments of `test`; the sentence names them already
+        raise

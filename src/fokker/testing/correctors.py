@@ -133,4 +133,3 @@ def stationary(corrector: Corrector, p: Perturbation) -> str:
                 f"itself, {ratio:.3g} times the square of its step"
             )
     return f"moves the variance by {worst:.2g} squares of the step"
-

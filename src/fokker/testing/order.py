@@ -177,7 +177,8 @@ class _Paths(Noise):
         if t is None or s is None or float(t) == float(s):
             raise TypeError("A draw along a path needs the times of its step: call noise(x, t, s).")
         i, j = (round((self._start - float(time)) / self._step) for time in (t, s))
-        return ((self._path[j] - self._path[i]) / (j - i) ** 0.5).reshape(x.shape)
+        increment: Tensor = (self._path[j] - self._path[i]) / (j - i) ** 0.5
+        return increment.reshape(x.shape)
 
     def uniform(self, x: Tensor) -> Tensor:
         raise TypeError("A Brownian path has no uniform numbers.")

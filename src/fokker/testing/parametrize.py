@@ -1,7 +1,8 @@
 """The conformance kit as pytest tests: one test for each check."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fokker.errors import ConfigError
 from fokker.testing.check import Check, CheckFailed, NotApplicable
@@ -10,7 +11,7 @@ from fokker.testing.suites import checks_for
 if TYPE_CHECKING:
     from pytest import MarkDecorator
 
-__all__ = ["conformance"]
+__all__ = ["CheckTest", "conformance"]
 
 
 def conformance(*components: object, expected_failures: Mapping[str, str] | None = None) -> "MarkDecorator":
@@ -37,23 +38,39 @@ def conformance(*components: object, expected_failures: Mapping[str, str] | None
     unknown = sorted(set(expected) - {check.name for check in checks})
     if unknown:
         raise ConfigError(f"expected_failures names {', '.join(unknown)}, which is no check of these components.")
+    failures = (CheckFailed, pytest.fail.Exception)
     params = []
     for check in checks:
         reason = expected.get(check.name)
-        marks = [] if reason is None else [pytest.mark.xfail(reason=reason, raises=CheckFailed, strict=True)]
-        params.append(pytest.param(_as_test(check), marks=marks, id=f"{check.component}-{check.name}"))
+        marks = [] if reason is None else [pytest.mark.xfail(reason=reason, raises=failures, strict=True)]
+        params.append(pytest.param(CheckTest(check), marks=marks, id=f"{check.component}-{check.name}"))
     return pytest.mark.parametrize("check", params)
 
 
-def _as_test(check: Check) -> Callable[[], Any]:
-    def test() -> None:
+@dataclass(frozen=True)
+class CheckTest:
+    """What a test made by `conformance` gets as `check`: call it.
+
+    Args:
+        check: The check itself, with its component, name and sentence.
+    """
+
+    check: Check
+
+    def __call__(self) -> None:
+        """Run the check; skip the test where it does not apply, and fail it with one sentence.
+
+        Raises:
+            CheckFailed: If the component itself raised something.
+        """
         __tracebackhide__ = True
         import pytest
 
         try:
-            check()
+            self.check()
         except NotApplicable as reason:
             pytest.skip(str(reason))
-
-    test.__doc__ = check.sentence
-    return test
+        except CheckFailed as failure:
+            if failure.__cause__ is not None:  # the component itself raised something: where, matters
+                raise
+            pytest.fail(f"{self.check.component}: {failure}", pytrace=False)

@@ -35,7 +35,9 @@ def per_sample(x: Tensor, index: Sequence[int] | None = None, seed: int = 11) ->
     return PerSample(seed, range(len(x)) if index is None else index, x.shape[1:], block=1)
 
 
-def states(sampler: Sampler, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Cond = None) -> list[State]:
+def states(
+    sampler: Sampler, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Cond = None
+) -> list[State]:
     """All states of a run that ends as it is, without a last denoising.
 
     Raises:

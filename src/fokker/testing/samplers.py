@@ -5,7 +5,6 @@ evaluations are measurements, exact and free of chance.
 """
 
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fokker.model import Counted
-from fokker.noise import Noise, SilentEnd, Zero
+from fokker.noise import SilentEnd, Zero
 from fokker.perturbation import VE, VP, Perturbation
 from fokker.sampler import Sampler, trajectory
 from fokker.testing.check import CheckFailed, NotApplicable, Suite, expect
@@ -246,7 +245,8 @@ def finite_in_float32(sampler: Sampler, p: Perturbation) -> None:
     narrow = states(sampler, mixture(p), x.float(), grid, Tape())
     for state in narrow:
         expect(state.x.dtype == torch.float32, f"turns a start in float32 into {state.x.dtype}")
-        expect(bool(state.x.isfinite().all()), f"is not finite in float32 at t = {float(torch.as_tensor(state.t).max()):g}")
+        time = float(torch.as_tensor(state.t).max())
+        expect(bool(state.x.isfinite().all()), f"is not finite in float32 at t = {time:g}")
     scale = float(wide[-1].x.abs().max())
     close(narrow[-1].x, wide[-1].x, "the end in float32", rtol=1e-2, atol=1e-2 * scale)
 
@@ -351,7 +351,8 @@ class _Shaped(Tape):
         self._shape = shape
 
     def __call__(self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None) -> Tensor:
-        expect(x.shape[1:] == self._shape, f"asks for noise of shape {tuple(x.shape[1:])} for examples of {self._shape}")
+        asked = tuple(x.shape[1:])
+        expect(asked == self._shape, f"asks for noise of shape {asked} for examples of shape {self._shape}")
         return super().__call__(x.flatten(1)).reshape(x.shape)
 
     def uniform(self, x: Tensor) -> Tensor:

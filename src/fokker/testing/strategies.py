@@ -201,7 +201,7 @@ def _integers(bounds: list[Any], near: Any) -> SearchStrategy[int]:
     middle = near if isinstance(near, int) and not isinstance(near, bool) else 4
     bottom = int(low) + open_low if low > -inf else middle - 8
     top = int(min(high - open_high, max(2 * middle, bottom + 8)))
-    (step,) = [b.multiple_of for b in bounds if isinstance(b, at.MultipleOf)] or [1]
+    step: Any = next((b.multiple_of for b in bounds if isinstance(b, at.MultipleOf)), 1)
     return st.integers(-(-bottom // step), top // step).map(lambda n: n * step)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from importlib import import_module
 
+from fokker.component import describe
 from fokker.errors import ConfigError
 from fokker.testing.check import Check, Suite
 from fokker.testing.fields import field_checks
@@ -43,7 +44,7 @@ def checks_for(component: object, *, label: str | None = None) -> list[Check]:
 
     Args:
         component: An instance, with the values of its fields that are to be checked.
-        label: What reports call it; its `repr` unless given.
+        label: What reports call it; its class with the fields that differ from their defaults unless given.
 
     Raises:
         ConfigError: If it is nothing that the kit knows.
@@ -52,7 +53,7 @@ def checks_for(component: object, *, label: str | None = None) -> list[Check]:
         raise ConfigError(f"Checks are made of instances; give {component.__name__}() instead of the class.")
     if hasattr(component, "kind") and not dataclasses.is_dataclass(component):
         raise ConfigError(f"{type(component).__name__} is not a component yet; decorate the class with @component.")
-    label = repr(component) if label is None else label
+    label = _short(component) if label is None else label
     found: list[Check] = []
     observe = None
     for _, suite in suites():
@@ -64,3 +65,12 @@ def checks_for(component: object, *, label: str | None = None) -> list[Check]:
     if observe is not None and dataclasses.is_dataclass(component):
         found.extend(field_checks(component, label, observe))
     return found
+
+
+def _short(component: object) -> str:
+    name = type(component).__name__
+    if not dataclasses.is_dataclass(component):
+        return name
+    changed = [(f.name, getattr(component, f.name), f.default) for f in describe(type(component))]
+    fields = ", ".join(f"{name}={value!r}" for name, value, default in changed if value != default)
+    return f"{name}({fields})" if fields else name
