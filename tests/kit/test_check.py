@@ -120,9 +120,9 @@ def test_what_cannot_be_checked_is_told():
         checks_for("text")
 
 
-def test_a_label_says_what_differs_from_the_defaults():
-    assert {c.component for c in checks_for(Uniform())} == {"Uniform"}
-    assert {c.component for c in checks_for(Uniform(end=0.25))} == {"Uniform(end=0.25)"}
+def test_a_label_says_what_is_not_as_usual():
+    assert {c.component for c in checks_for(Uniform())} == {"grid Uniform"}
+    assert {c.component for c in checks_for(Uniform(end=0.25))} == {"grid Uniform(end=0.25)"}
     assert {c.component for c in checks_for(Uniform(), label="grid uniform")} == {"grid uniform"}
 
 

@@ -44,7 +44,7 @@ def checks_for(component: object, *, label: str | None = None) -> list[Check]:
 
     Args:
         component: An instance, with the values of its fields that are to be checked.
-        label: What reports call it; its class with the fields that differ from their defaults unless given.
+        label: What reports call it; its kind and class, with the fields that are not as usual, unless given.
 
     Raises:
         ConfigError: If it is nothing that the kit knows.
@@ -68,9 +68,14 @@ def checks_for(component: object, *, label: str | None = None) -> list[Check]:
 
 
 def _short(component: object) -> str:
-    name = type(component).__name__
+    cls = type(component)
     if not dataclasses.is_dataclass(component):
-        return name
-    changed = [(f.name, getattr(component, f.name), f.default) for f in describe(type(component))]
-    fields = ", ".join(f"{name}={value!r}" for name, value, default in changed if value != default)
-    return f"{name}({fields})" if fields else name
+        return cls.__name__
+    fields = describe(cls)
+    usual = None
+    if all(f.default is not dataclasses.MISSING for f in fields):
+        usual = cls()  # a class may fill in what was left out
+    changed = [f.name for f in fields if usual is None or getattr(component, f.name) != getattr(usual, f.name)]
+    values = ", ".join(f"{name}={getattr(component, name)!r}" for name in changed)
+    kind = getattr(component, "kind", "")
+    return f"{kind} {cls.__name__}({values})".strip() if values else f"{kind} {cls.__name__}".strip()
