@@ -214,6 +214,12 @@ def test_seeded_noise_is_one_stream():
     assert kolmogorov(Seeded(1).uniform(big), lambda u: u) < 1.95
 
 
+def test_signs_are_1_where_a_uniform_number_is_below_one_half():
+    x = torch.zeros(50)
+    assert torch.equal(Seeded(0).rademacher(x), torch.where(Seeded(0).uniform(x) < 0.5, 1.0, -1.0))
+    assert torch.equal(Zero().rademacher(x), -torch.ones(50))
+
+
 def test_zero_is_silent():
     x = torch.ones(2, 3, dtype=torch.float64)
     assert torch.equal(Zero()(x), torch.zeros_like(x))

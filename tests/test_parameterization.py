@@ -47,6 +47,8 @@ def test_edm_s_network_sees_and_answers_unit_variance():
 def test_edm_with_unit_data_is_minus_v():
     x, output = torch.randn(2, 3, 4, dtype=D, generator=torch.Generator().manual_seed(0)).unbind(0)
     assert_close(EDM(sigma_data=1.0).predict(output, x, 0.6, 0.8).v, -output)
+    # whatever the state is: it is not read at all
+    assert_close(EDM(sigma_data=1.0).predict(output, torch.full_like(x, torch.nan), 0.6, 0.8).v, -output)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,7 @@ def test_a_velocity_needs_rates():
 def test_sigma_data_is_positive_and_changes_the_reading():
     with pytest.raises(ConfigError, match=r"EDM.sigma_data must be greater than 0, got 0\.0"):
         EDM(sigma_data=0.0)
+    assert EDM().sigma_data == 0.5  # Karras et al. (2022), table 1
     x = ONE
     assert EDM(0.5).inputs(x, 0.6, 0.8) != EDM(1.0).inputs(x, 0.6, 0.8)
     assert EDM(0.5).predict(x, x, 0.6, 0.8).x0 != EDM(1.0).predict(x, x, 0.6, 0.8).x0
