@@ -5,6 +5,7 @@ alone: where it projects or draws at random, the seed is a field.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,18 +13,44 @@ from torch import Tensor
 
 from fokker.errors import DataError
 
-__all__ = ["Metric", "as_rows"]
+__all__ = ["Claims", "Metric", "as_rows"]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a metric claims of itself and the tests measure.
+
+    Args:
+        symmetric: Whether the two sets can be exchanged.
+        zero_on_equal_sets: Whether the value is zero, to rounding, where both hold the same examples.
+        nonnegative: Whether the value is never below zero, as that of an unbiased estimate may be.
+        degree: The power of the data's scale that the value has, which is its unit: 1 for a distance in the data's own
+            units, 2 for its square, 0 for a pure number; None where a field, such as a bandwidth, sets the scale.
+        any_order: Whether the order of examples never matters; it does where some of them train a classifier.
+        any_shape: Whether only the numbers of an example matter, and not how they are laid out.
+    """
+
+    symmetric: bool = False
+    zero_on_equal_sets: bool = False
+    nonnegative: bool = False
+    degree: int | None = None
+    any_order: bool = True
+    any_shape: bool = True
 
 
 class Metric(ABC):
     """A distance between two sets of examples; subclasses are components (`@component`).
 
-    A subclass says in its docstring whether it is symmetric in the two sets, whether it vanishes on equal sets, whether
-    it can be negative, and in which units it is. Two independent sets of the same law give its floor: the value that no
-    sampler can be expected to beat at that number of examples.
+    Two independent sets of the same law give its floor: the value that no sampler can be expected to beat at that number
+    of examples.
     """
 
     kind: ClassVar[str] = "metric"
+
+    @property
+    @abstractmethod
+    def claims(self) -> Claims:
+        """What the metric claims and the tests measure."""
 
     @abstractmethod
     def __call__(self, samples: Tensor, reference: Tensor) -> float:

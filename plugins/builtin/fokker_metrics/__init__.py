@@ -23,4 +23,9 @@ def fokker_register(registry: "Registry") -> None:
         "fokker_metrics.energy_distance:EnergyDistance",
         summary="Mean distance between the sets less those within them.",
     )
-    registry.metric("mmd", "fokker_metrics.mmd:MMD", summary="Squared maximum mean discrepancy of a Gaussian kernel.")
+    registry.metric("mmd", "fokker_metrics.mmd:MMD", summary="Squared maximum mean discrepancy of a kernel; KID's too.")
+    registry.metric(
+        "frechet",
+        "fokker_metrics.frechet:Frechet",
+        summary="Squared distance of the Gaussians with the same means and covariances.",
+    )

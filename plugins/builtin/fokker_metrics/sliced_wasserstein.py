@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from fokker import component
-from fokker.metric import Metric, as_rows
+from fokker.metric import Claims, Metric, as_rows
 
 __all__ = ["SlicedWasserstein"]
 
@@ -23,7 +23,7 @@ _NUMEL = 1 << 22  # float64 numbers that are held at a time: 32 MB
 class SlicedWasserstein(Metric):
     """Wasserstein distance of one-dimensional projections, averaged over directions (Bonneel et al., 2015, section 3).
 
-    Symmetric, zero on equal sets, never negative, in the data's own units. A shift by a vector d of a set of dimension
+    In the data's own units. A shift by a vector d of a set of dimension
     n gives |d| / sqrt(n) at p = 2, in expectation over the directions. Sets of different sizes are compared exactly:
     the quantile functions are steps, and the integral of their difference is a finite sum.
 
@@ -36,6 +36,11 @@ class SlicedWasserstein(Metric):
     projections: Annotated[int, Ge(1)] = 200
     p: Literal[1, 2] = 2
     seed: Annotated[int, Ge(0)] = 0
+
+    @property
+    def claims(self) -> Claims:
+        """A distance in the data's own units, for any p."""
+        return Claims(symmetric=True, zero_on_equal_sets=True, nonnegative=True, degree=1)
 
     def __call__(self, samples: Tensor, reference: Tensor) -> float:
         """The distance; see `Metric`."""

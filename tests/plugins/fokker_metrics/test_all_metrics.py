@@ -10,6 +10,7 @@ from fokker.errors import ConfigError, DataError
 from fokker.metric import Metric
 from fokker.plugins.registry import Registry
 from fokker_metrics.energy_distance import EnergyDistance
+from fokker_metrics.frechet import Frechet
 from fokker_metrics.mmd import MMD
 from fokker_metrics.sliced_wasserstein import SlicedWasserstein
 
@@ -21,9 +22,12 @@ METRICS = [
     MMD(),
     MMD(unbiased=True),
     MMD(bandwidth=1.0),
+    MMD(kernel="polynomial"),
+    Frechet(),
 ]
-VANISHING = [m for m in METRICS if not getattr(m, "unbiased", False)]
-SYMMETRIC = [m for m in METRICS if getattr(m, "bandwidth", 1.0)]  # a bandwidth of its own sees only the reference
+VANISHING = [m for m in METRICS if m.claims.zero_on_equal_sets]
+SYMMETRIC = [m for m in METRICS if m.claims.symmetric]
+SCALED = [m for m in METRICS if m.claims.degree is not None]
 SHAPES = [(1,), (2,), (16,), (1, 128), (3, 17, 23), (1, 8, 9, 10)]
 
 
@@ -69,11 +73,10 @@ def test_sets_can_be_exchanged(metric):
     assert metric(x, y) == pytest.approx(metric(y, x), rel=1e-12)
 
 
-@pytest.mark.parametrize("metric", [m for m in METRICS if m != MMD(bandwidth=1.0)], ids=repr)
+@pytest.mark.parametrize("metric", SCALED, ids=repr)
 def test_value_follows_the_units_of_the_data(metric):
     x, y = sets(30, 41)
-    scale = 1 if isinstance(metric, MMD) else 10
-    assert metric(10 * x, 10 * y) == pytest.approx(scale * metric(x, y), rel=1e-10)
+    assert metric(10 * x, 10 * y) == pytest.approx(10**metric.claims.degree * metric(x, y), rel=1e-10)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
@@ -96,7 +99,7 @@ def test_global_generator_is_left_alone(metric):
     [
         (SlicedWasserstein(), {"projections": 3, "p": 1, "seed": 1}),
         (EnergyDistance(), {"unbiased": True}),
-        (MMD(), {"bandwidth": 0.3, "unbiased": True}),
+        (MMD(), {"kernel": "polynomial", "bandwidth": 0.3, "unbiased": True}),
     ],
     ids=lambda v: type(v).__name__,
 )

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fokker.errors import DataError
+from fokker.errors import ConfigError, DataError
 from fokker_metrics.mmd import MMD
 
 
@@ -65,3 +65,36 @@ def test_reference_of_coinciding_examples_asks_for_a_bandwidth():
     with pytest.raises(DataError, match="give mmd one"):
         MMD()(torch.zeros(3, 1), torch.zeros(1, 1))
     assert MMD(bandwidth=1.0)(torch.zeros(3, 1), reference) > 0
+
+
+def test_polynomial_kernel_by_hand():
+    x, y = torch.tensor([[1.0, 2.0], [0.0, -1.0]]).double(), torch.tensor([[3.0, 0.0], [1.0, 1.0]]).double()
+
+    def k(u, v):
+        return float(u @ v / 2 + 1) ** 3
+
+    cross = sum(k(u, v) for u in x for v in y) / 4
+    unbiased = k(x[0], x[1]) + k(y[0], y[1]) - 2 * cross
+    biased = sum(k(u, v) for s in (x, y) for u in s for v in s) / 4 - 2 * cross
+    assert MMD(kernel="polynomial", unbiased=True)(x, y) == pytest.approx(unbiased, rel=1e-12)
+    assert MMD(kernel="polynomial")(x, y) == pytest.approx(biased, rel=1e-12)
+
+
+def test_polynomial_kernel_is_zero_on_average_for_one_law():
+    draws = torch.randn(400, 2, 20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = torch.tensor([MMD(kernel="polynomial", unbiased=True)(x, y) for x, y in draws])
+    assert abs(float(values.mean())) < 4 * float(values.std()) / 20
+    assert values.min() < 0
+
+
+def test_polynomial_kernel_sees_three_moments_and_no_more():
+    """Equal means, variances and skewness, another kurtosis: +-1 with probability 1/2, and a three-point law."""
+    x = torch.tensor([[-1.0], [1.0]] * 4).double()
+    y = torch.tensor([[-2.0], *[[0.0]] * 6, [2.0]]).double()
+    assert MMD(kernel="polynomial")(x, y) == pytest.approx(0.0, abs=1e-12)
+    assert MMD(bandwidth=1.0)(x, y) > 0.1
+
+
+def test_polynomial_kernel_takes_no_bandwidth():
+    with pytest.raises(ConfigError, match="leave it out"):
+        MMD(kernel="polynomial", bandwidth=1.0)
