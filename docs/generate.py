@@ -6,15 +6,20 @@
 
 `python docs/generate.py` rewrites them, `python docs/generate.py --check` names the pages that are out of date and
 fails. A test does the same. The parts are written from fokker's own plugins, whatever else is installed.
+
+The part `conformance` says what came of some thousand checks, which take minutes: it is rewritten with `--conformance`
+only, and compared by the tests that run the checks anyway.
 """
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,8 +31,10 @@ from fokker.cli.main import cli
 from fokker.component import Field, describe, reference, summary
 from fokker.plan import SampleSettings
 from fokker.plugins.host import GROUP, Host, load_plugins
-from fokker.plugins.registry import INTERFACES, KINDS, Entry
+from fokker.plugins.registry import INTERFACES, KINDS, Entry, interface_of
 from fokker.spec import as_value, format_value
+from fokker.testing import run
+from fokker.testing.suites import suites
 from fokker.training.settings import RESUMABLE, TrainSettings
 
 DOCS = Path(__file__).resolve().parent
@@ -129,6 +136,50 @@ def error_list(host: Host) -> str:
     return table(("error", "exit code", "is"), rows)
 
 
+def properties(kind: str, host: Host) -> str:
+    """What the conformance kit checks of components of a kind."""
+    interface = interface_of(kind)
+    rows = []
+    for module, suite in suites():
+        if module == "components" or issubclass(interface, suite.interface):
+            rows += [(f"`{name}`", _escaped(sentence)) for name, sentence in suite]
+    rows.append(("`field[NAME]`", "Every field has an effect: some value of it changes what the component does."))
+    return table(("check", "what holds"), rows)
+
+
+def planted(host: Host) -> str:
+    """The defects that the kit is tested with, each with the check that catches it."""
+    rows = []
+    for path in sorted((ROOT / "tests" / "kit" / "mutants").glob("*.py")):
+        for what, (_, _, check) in _module(path).MUTANTS.items():
+            rows.append((path.stem, f"it {what}", f"`{check}`"))
+    return f"{len(rows)} defects, all caught.\n\n" + table(("suite", "the defect", "caught by"), rows)
+
+
+def conformance(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """How many checks of each built-in component passed, and how many had nothing to say."""
+    rows = [(f"`{name}`", str(c.get("passed", 0)), str(c.get("skipped", 0))) for name, c in sorted(counts.items())]
+    passed, skipped = (sum(c.get(s, 0) for c in counts.values()) for s in ("passed", "skipped"))
+    total = f"{passed + skipped} checks of {len(rows)} components: {passed} passed, {skipped} did not apply, 0 failed."
+    return total + "\n\n" + table(("component", "passed", "did not apply"), rows)
+
+
+def measured() -> str:
+    """Runs the checks of all built-in components.
+
+    Raises:
+        SystemExit: If one of them fails.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for check in _module(ROOT / "tests" / "conformance" / "test_builtin.py").CHECKS:
+        outcome = run(check)
+        if outcome.status == "failed":
+            raise SystemExit(f"{outcome.component} fails {outcome.check}: {outcome.detail}")
+        of_component = counts.setdefault(outcome.component, {})
+        of_component[outcome.status] = of_component.get(outcome.status, 0) + 1
+    return conformance(counts)
+
+
 PARTS: dict[str, Callable[[Host], str]] = {
     "claims": claims,
     "commands": commands,
@@ -137,8 +188,10 @@ PARTS: dict[str, Callable[[Host], str]] = {
     "events": event_list,
     "grammar": grammar,
     "kinds": kinds,
+    "planted": planted,
     "resumable": resumable,
     "settings": settings,
+    **{f"properties-{kind}": partial(properties, kind) for kind in INTERFACES},
 }
 """What can stand between two marks, by name."""
 
@@ -212,28 +265,54 @@ def _escaped(text: str) -> str:
     return "".join(plain)
 
 
-def filled(text: str, host: Host) -> str:
+def _module(path: Path) -> typing.Any:
+    """A file of Python that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(f"fokker_docs_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def filled(text: str, host: Host, *, conformance: bool = False) -> str:
     """A page with its generated parts written anew.
+
+    Args:
+        text: The page.
+        host: The plugins that it is about.
+        conformance: Whether the checks of the part of that name are run again, or left as they are.
 
     Raises:
         KeyError: If a mark names a part that there is not.
     """
-    return _PART.sub(lambda found: f"{found[1]}\n{PARTS[found[2]](host)}\n\n{found[4]}", text)
+
+    def write(found: re.Match[str]) -> str:
+        if found[2] == "conformance":
+            return f"{found[1]}\n{measured()}\n\n{found[4]}" if conformance else found[0]
+        return f"{found[1]}\n{PARTS[found[2]](host)}\n\n{found[4]}"
+
+    return _PART.sub(write, text)
 
 
-def outdated() -> typing.Iterator[tuple[Path, str]]:
+def part(name: str, page: Path) -> str:
+    """What stands between the marks of a part."""
+    (found,) = (p[3] for p in _PART.finditer(page.read_text(encoding="utf-8")) if p[2] == name)
+    return found.strip()
+
+
+def outdated(*, conformance: bool = False) -> typing.Iterator[tuple[Path, str]]:
     """The pages whose generated parts are not what the code says, each with what it should be."""
     host = own_plugins()
     for path in sorted(DOCS.rglob("*.md")):
         text = path.read_text(encoding="utf-8")
-        expected = filled(text, host)
+        expected = filled(text, host, conformance=conformance)
         if text != expected:
             yield path, expected
 
 
-def main(check: bool) -> int:
+def main(*, check: bool, conformance: bool) -> int:
     """Rewrite the pages, or only say which are out of date; returns the exit code."""
-    found = list(outdated())
+    found = list(outdated(conformance=conformance))
     for path, expected in found:
         print(f"{'out of date' if check else 'written'}: {path.relative_to(ROOT)}")
         if not check:
@@ -242,4 +321,4 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    sys.exit(main(check="--check" in sys.argv[1:], conformance="--conformance" in sys.argv[1:]))

@@ -18,7 +18,7 @@ from fokker.sampler import Sampler, trajectory
 from fokker.testing.check import CheckFailed, NotApplicable, Suite, expect
 from fokker.testing.compare import close, same
 from fokker.testing.moments import affine_map
-from fokker.testing.order import Convergence, measure_order, measure_strong_order, measure_weak_order
+from fokker.testing.order import Convergence, measure_order, measure_strong_order, measure_weak_order, uneven
 from fokker.testing.runs import Tape, Watched, descent, end, per_sample, start, states
 from fokker.testing.worlds import CONTINUOUS, PERTURBATIONS, gaussian, mixture, normal, point_mass
 
@@ -257,6 +257,17 @@ def order(sampler: Sampler, p: Perturbation) -> str:
     if sampler.claims.order is None:
         raise NotApplicable("it claims no order on the probability flow")
     return _at_least(sampler.claims.order, measure_order(sampler, gaussian(p)), "order")
+
+
+@suite.check(over={"vp": VP(), "ve": VE()})
+def order_on_uneven_steps(sampler: Sampler, p: Perturbation) -> str:
+    """Keeps its order where neighbouring steps differ, however small they are."""
+    claims = sampler.claims
+    if claims.order is not None:
+        return _at_least(claims.order, measure_order(sampler, gaussian(p), spacing=uneven), "order")
+    if claims.weak_order is not None:
+        return _at_least(claims.weak_order, measure_weak_order(sampler, gaussian(p), spacing=uneven), "weak order")
+    raise NotApplicable("it claims no order")
 
 
 @suite.check(over=CONTINUOUS)

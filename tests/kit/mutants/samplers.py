@@ -66,6 +66,40 @@ class WholeInnerStep(Midpoint):
 
 
 @component
+class TwoStep(Sampler):
+    """Two-step exponential Adams-Bashforth."""
+
+    @property
+    def claims(self):
+        return Claims(order=2)
+
+    def ratio(self, h, k):
+        return h[k] / (2 * h[k - 1])
+
+    def trajectory(self, model, x, grid, noise, cond=None):
+        p = model.perturbation
+        steps = by_step(DDIM().coefficients(p, grid[:-1], grid[1:]))
+        log_snr = p.log_snr(grid)
+        h, times, old = log_snr.diff().tolist(), grid.tolist(), None
+        yield State(times[0], x)
+        for k, c in enumerate(steps):
+            q = model(x, times[k], cond)
+            scale = c["x0"] / p.scales(times[k], x)[0]
+            slope = q.eps if old is None else q.eps + self.ratio(h, k) * (q.eps - old)
+            x = scale * x + (c["eps"] - scale * p.scales(times[k], x)[1]) * slope
+            old = q.eps
+            yield State(times[k + 1], x)
+
+
+@component
+class RatioOfTheStepBefore(TwoStep):
+    """The ratio of two steps, computed one step too early."""
+
+    def ratio(self, h, k):
+        return h[k - 1] / (2 * h[k - 2])
+
+
+@component
 class GlobalGenerator(Ancestral):
     """Draws with randn_like."""
 
@@ -376,6 +410,7 @@ MUTANTS = {
     "turns float32 into float64": (DDIM(), DoublePrecision(), "finite-in-float32[vp]"),
     "has one wrong coefficient, which costs an order": (Midpoint(), WholeInnerStep(), "order[vp]"),
     "takes a coefficient where the step starts": (DDIM(), SwappedTimes(), "order[vp]"),
+    "uses the ratio of the two steps before": (TwoStep(), RatioOfTheStepBefore(), "order-on-uneven-steps[ve]"),
     "uses the coefficients of the step before": (DDIM(), OffByOne(), "order[cosine]"),
     "adds 70 % of its noise": (EulerMaruyama(), LessNoise(), "weak-order[vp]"),
     "draws uniform noise for normal": (EulerMaruyama(), UniformNoise(), "weak-order[vp]"),
