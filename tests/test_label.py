@@ -20,11 +20,21 @@ def test_labels_say_what_their_names_say(p):
         (Sigma(), noise),
         (LogSigma(), noise.log()),
         (LogSNR(), -2 * noise.log()),
-        (Alpha(), p.alpha(T)),
         (CNoise(), noise.log() / 4),
     ):
         assert_close(label(p, T), expected, rtol=1e-10, atol=1e-12)
         assert label(p, T[0]).shape == ()
+
+
+@pytest.mark.parametrize("p", [VP(), Betas(steps=10)], ids=lambda p: type(p).__name__)
+def test_alpha_is_the_scale_of_the_data(p):
+    assert torch.equal(Alpha()(p, T), p.alpha(T)) and Alpha()(p, T[0]).shape == ()
+
+
+@pytest.mark.parametrize("p", [VE(), Sigmas(levels=11)], ids=lambda p: type(p).__name__)
+def test_alpha_that_never_changes_tells_a_network_nothing_and_is_refused(p):
+    with pytest.raises(ConfigError, match=r"The label 'alpha' says nothing on .*; use another one, such as 'log-snr'"):
+        Alpha()(p, T)
 
 
 def test_index_is_a_whole_number_from_1():

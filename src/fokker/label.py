@@ -7,9 +7,11 @@ what published weights expect.
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from fokker.component import component
+from fokker.errors import ConfigError
 from fokker.perturbation import Perturbation
 
 __all__ = ["Alpha", "CNoise", "Index", "Label", "LogSNR", "LogSigma", "Sigma", "ThousandTime", "Time"]
@@ -22,7 +24,11 @@ class Label(ABC):
 
     @abstractmethod
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
-        """The label at times `t`, float64 of any shape, in the same shape."""
+        """The label at times `t`, float64 of any shape, in the same shape; strictly monotone in time.
+
+        Raises:
+            ConfigError: Where the perturbation has no such label, or none at these times.
+        """
 
 
 @component
@@ -84,7 +90,16 @@ class Alpha(Label):
     """The scale alpha of the data (WaveGrad; Chen et al., 2020, section 2.3)."""
 
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
-        """Alpha."""
+        """Alpha.
+
+        Raises:
+            ConfigError: Where alpha is the same at all times, so that the network would be told nothing.
+        """
+        if bool(perturbation.alpha(torch.tensor([0.0, 1.0], dtype=torch.float64)).diff() == 0):
+            raise ConfigError(
+                f"The label 'alpha' says nothing on {type(perturbation).__name__}, whose alpha is the same at all "
+                "times; use another one, such as 'log-snr'."
+            )
         return perturbation.alpha(t)
 
 
