@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.grid import Exponential, Karras, Knots, LogSNR, Quadratic, Trailing, Uniform, karras_sigmas
-from fokker.perturbation import VE, VP, Cosine, SubVP
+from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
 from fokker.sampler import check_grid
 from fokker.table import Betas, Sigmas
 from fokker.testing.strategies import perturbations
@@ -142,9 +143,31 @@ def test_every_field_moves_a_time():
             assert not torch.allclose(cls(**{name: value}).times(p, 5), cls().times(p, 5)), (cls, name)
 
 
+@component
+class Line(Perturbation):
+    """alpha = 1 - t and sigma = t: nothing is left of the data at t = 1."""
+
+    t_min: float = 0.01
+
+    def alpha(self, t):
+        return 1 - t
+
+    def sigma(self, t):
+        return t
+
+
+@pytest.mark.parametrize("grid", [Karras(sigma_max=80.0), Exponential(sigma_max=80.0)], ids=repr)
+def test_noise_levels_may_begin_below_an_infinite_one(grid):
+    times = grid.times(Line(), 5)
+    check_grid(times)
+    assert_close(noise(Line(), times)[0], torch.tensor(80.0, dtype=D))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: LogSNR().times(Line(), 5), "'log-snr' cannot begin where alpha = 0; use 'uniform'"),
+        (lambda: Karras().times(Line(), 5), "needs a largest noise, and alpha = 0 at t = 1: give sigma_max"),
         (lambda: LogSNR(end=0.0).times(VP(), 5), "'log-snr' cannot end where sigma = 0; give end"),
         (lambda: Karras().times(VP(t_min=0.0), 5), "needs a smallest noise above 0: give sigma_min"),
         (lambda: Karras(sigma_max=1e6).times(VP(), 5), r"sigma_max = 1e\+06 lies outside this perturbation"),
@@ -168,7 +191,7 @@ def test_every_field_moves_a_time():
         (lambda: check_grid(torch.ones(2, 2)), r"a list of times; got a tensor of shape \(2, 2\)"),
         (lambda: check_grid(torch.ones(0)), r"a list of times; got a tensor of shape \(0,\)"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_impossible_grids_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
+from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.exact import Gaussian, Mixture
 from fokker.label import CNoise
@@ -14,7 +15,7 @@ from fokker.model import NetworkModel, ScoreModel
 from fokker.noise import PerSample, Recorded, Seeded
 from fokker.objective import Denoising, weighted_square
 from fokker.parameterization import EDM, X0, Eps, Score, V, Velocity
-from fokker.perturbation import VE, VP, Cosine, SubVP
+from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
 from fokker.prediction import Prediction
 from fokker.table import Betas, Sigmas
 from fokker.testing.strategies import perturbations
@@ -253,3 +254,25 @@ def test_one_time_for_all_is_weighed_like_one_for_each():
     one, each = torch.tensor(0.4, dtype=D), torch.full((3,), 0.4, dtype=D)
     found = weighted_square(Simple(), p, model(x, one), x0, eps, one)
     assert_close(found, weighted_square(Simple(), p, model(x, each), x0, eps, each))
+
+
+@component
+class Line(Perturbation):
+    """alpha = 1 - t and sigma = t: nothing is left of the data at t = 1."""
+
+    t_min: float = 0.01
+
+    def alpha(self, t):
+        return 1 - t
+
+    def sigma(self, t):
+        return t
+
+
+def test_an_infinite_log_snr_cannot_be_spread_at_either_end():
+    u = torch.tensor([0.0, 0.5], dtype=torch.float64)
+    with pytest.raises(ConfigError, match=r"infinite at t = 1, where alpha = 0; set times_in = 'uniform'"):
+        Denoising().times(Line(), u)
+    with pytest.raises(ConfigError, match=r"infinite at t_min = 0; raise t_min, or set times_in = 'uniform'"):
+        Denoising().times(Line(t_min=0.0), u)
+    assert Denoising(times_in="uniform").times(Line(), u).tolist() == pytest.approx([0.01, 0.505])

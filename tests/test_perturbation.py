@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP, expand
 from fokker.table import Betas
@@ -201,3 +202,20 @@ def test_every_field_changes_a_coefficient():
 def test_a_continuous_perturbation_has_no_index():
     with pytest.raises(ConfigError, match="VP is continuous and has no levels; use another label than 'index'"):
         VP().index(torch.tensor(0.5))
+
+
+@component
+class Line(Perturbation):
+    """alpha = 1 - t and sigma = t: nothing is left of the data at t = 1."""
+
+    def alpha(self, t):
+        return 1 - t
+
+    def sigma(self, t):
+        return t
+
+
+def test_transitions_end_where_nothing_is_left_of_the_data():
+    s, t = torch.tensor([0.0, 0.5, 1.0], dtype=D), torch.ones(3, dtype=D)
+    a, v = Line().transition(s, t)
+    assert a.tolist() == [0, 0, 1] and v.tolist() == [1, 1, 0]

@@ -33,6 +33,14 @@ class Grid(ABC):
             ConfigError: If the perturbation cannot have this grid.
         """
 
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """The first and the last of these times, 1 and t_min unless a subclass says otherwise.
+
+        Raises:
+            ConfigError: If the perturbation cannot have this grid.
+        """
+        return 1.0, perturbation.t_min
+
 
 def _between(start: float, end: float, fraction: Tensor) -> Tensor:
     return start + (end - start) * fraction
@@ -56,6 +64,10 @@ class Uniform(Grid):
 
     end: End = None
 
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """1 and `end`."""
+        return 1.0, _end(self.end, perturbation)
+
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """1 + (end - 1) k / N."""
         return _between(1.0, _end(self.end, perturbation), _fractions(steps))
@@ -70,6 +82,10 @@ class Quadratic(Grid):
     """
 
     end: End = None
+
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """1 and `end`."""
+        return 1.0, _end(self.end, perturbation)
 
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """(1 + (sqrt(end) - 1) k / N)^2."""
@@ -89,6 +105,10 @@ class LogSNR(Grid):
 
     end: End = None
 
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """1 and `end`."""
+        return 1.0, _end(self.end, perturbation)
+
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """Inverts the log-SNR."""
         end = _end(self.end, perturbation)
@@ -96,6 +116,10 @@ class LogSNR(Grid):
         if last == float("inf"):
             raise ConfigError(
                 "The grid 'log-snr' cannot end where sigma = 0; give end, or a perturbation with t_min > 0."
+            )
+        if first == -float("inf"):
+            raise ConfigError(
+                "The grid 'log-snr' cannot begin where alpha = 0; use 'uniform', or 'karras' with sigma_max."
             )
         grid = perturbation.time(_between(first, last, _fractions(steps)))
         grid[0], grid[-1] = 1.0, end
@@ -113,6 +137,10 @@ class Exponential(Grid):
 
     sigma_max: Annotated[float, Gt(0)] | None = None
     sigma_min: Annotated[float, Gt(0)] | None = None
+
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """The times of both noise levels."""
+        return _times_of(perturbation, *_noise_range(perturbation, self.sigma_max, self.sigma_min))
 
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """Inverts the log-SNR."""
@@ -134,6 +162,10 @@ class Karras(Grid):
     sigma_max: Annotated[float, Gt(0)] | None = None
     sigma_min: Annotated[float, Gt(0)] | None = None
 
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """The times of both noise levels."""
+        return _times_of(perturbation, *_noise_range(perturbation, self.sigma_max, self.sigma_min))
+
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """Inverts the log-SNR."""
         high, low = _noise_range(perturbation, self.sigma_max, self.sigma_min)
@@ -144,8 +176,16 @@ class Karras(Grid):
 class Trailing(Grid):
     """Every T / N-th level of a table counted from the last one, or the same times of an SDE (Lin et al., 2024).
 
-    The first step starts at t = 1 whatever N is, and the last one lands on 1 / N, from where the end takes over.
+    The first step starts at t = 1 whatever N is; the last one lands on 1 / (N + 1), where the end takes over.
     """
+
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """1 and 1 / (N + 1), on the nearest level of a table."""
+        last, knots = 1 / (steps + 1), perturbation.knots
+        if knots is None:
+            return 1.0, last
+        self._refuse(knots, steps)
+        return float(knots[-1]), float(knots[round(len(knots) * last) - 1])
 
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """1 - k / (N + 1), on the nearest level of a table."""
@@ -153,10 +193,13 @@ class Trailing(Grid):
         knots = perturbation.knots
         if knots is None:
             return grid
-        if steps + 1 > len(knots):
-            raise ConfigError(f"The grid 'trailing' has at most {len(knots) - 1} steps on this table, got {steps}.")
+        self._refuse(knots, steps)
         levels = torch.arange(len(knots), 0, -len(knots) / (steps + 1), dtype=torch.float64)[: steps + 1]
         return knots[levels.round().long() - 1]
+
+    def _refuse(self, knots: Tensor, steps: int) -> None:
+        if steps + 1 > len(knots):
+            raise ConfigError(f"The grid 'trailing' has at most {len(knots) - 1} steps on this table, got {steps}.")
 
 
 @component
@@ -166,8 +209,17 @@ class Knots(Grid):
     The first level is always the last of the table, the last one always level 1.
     """
 
+    def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
+        """Levels L and 1."""
+        knots = self._knots(perturbation, steps)
+        return float(knots[-1]), float(knots[0])
+
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """Levels L down to 1."""
+        knots = self._knots(perturbation, steps)
+        return knots[torch.linspace(len(knots) - 1, 0, steps + 1, dtype=torch.float64).round().long()]
+
+    def _knots(self, perturbation: Perturbation, steps: int) -> Tensor:
         knots = perturbation.knots
         if knots is None:
             raise ConfigError(
@@ -176,7 +228,7 @@ class Knots(Grid):
             )
         if steps > len(knots) - 1:
             raise ConfigError(f"The grid 'knots' has at most {len(knots) - 1} steps on this table, got {steps}.")
-        return knots[torch.linspace(len(knots) - 1, 0, steps + 1, dtype=torch.float64).round().long()]
+        return knots
 
 
 def karras_sigmas(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
@@ -201,8 +253,15 @@ def _noise_range(p: Perturbation, high: float | None, low: float | None) -> tupl
         raise ConfigError(f"sigma_max = {high:g} must be greater than sigma_min = {low:g}.")
     if low == 0:
         raise ConfigError("This grid needs a smallest noise above 0: give sigma_min, or a perturbation with t_min > 0.")
+    if high == float("inf"):
+        raise ConfigError("This grid needs a largest noise, and alpha = 0 at t = 1: give sigma_max, or use 'uniform'.")
     return high, low
 
 
 def _from_sigmas(p: Perturbation, sigmas: Tensor) -> Tensor:
     return p.time(-2 * sigmas.log())
+
+
+def _times_of(p: Perturbation, *sigmas: float) -> tuple[float, float]:
+    first, last = _from_sigmas(p, torch.tensor(sigmas, dtype=torch.float64)).tolist()
+    return first, last

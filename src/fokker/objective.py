@@ -88,6 +88,11 @@ class Denoising(Objective):
                 "The objective 'denoising' cannot spread a log-SNR that is infinite at t_min = "
                 f"{perturbation.t_min:g}; raise t_min, or set times_in = 'uniform'."
             )
+        if low == -float("inf"):
+            raise ConfigError(
+                "The objective 'denoising' cannot spread a log-SNR that is infinite at t = 1, where alpha = 0; set "
+                "times_in = 'uniform'."
+            )
         # the inverse may round to a time outside by one unit in the last place
         return perturbation.time(low + (high - low) * u).clamp(perturbation.t_min, 1.0)
 

@@ -64,6 +64,14 @@ class Perturbation(ABC):
         """Times of the levels of a table, ascending, float64 (levels,); None for a continuous perturbation."""
         return None
 
+    @property
+    def tabulated(self) -> tuple[Tensor, Tensor] | None:
+        """alpha and sigma of the levels as the table has them, float64 (levels,) each; None unless it claims any.
+
+        `alpha` and `sigma` are exactly these on the knots.
+        """
+        return None
+
     def index(self, t: Tensor) -> Tensor:
         """Level at times `t`, int64, 1 for the smallest noise.
 
@@ -130,10 +138,11 @@ class Perturbation(ABC):
         Returns:
             a and the standard deviation v, broadcast from `s` and `t`; the composition of transitions is exact.
         """
-        a = (self.log_alpha(t) - self.log_alpha(s)).exp()
+        fade = self.log_alpha(t) - self.log_alpha(s)
+        a = torch.where(fade.isnan(), 0.0, fade).exp()  # both are infinite where nothing is left of the data
         # v^2 = sigma_t^2 (1 - SNR_t / SNR_s): no cancellation when s is close to t, and right where sigma_s = 0
         fall = self.log_snr(t) - self.log_snr(s)
-        fall = torch.where(fall.isnan(), 0.0, fall)  # both are infinite where there is no noise yet
+        fall = torch.where(fall.isnan(), 0.0, fall)  # the same, and where there is no noise yet
         v = self.sigma(t) * (-torch.expm1(fall)).clamp(min=0).sqrt()
         return a, v
 
