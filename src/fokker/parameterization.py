@@ -20,7 +20,10 @@ __all__ = ["EDM", "X0", "Eps", "Parameterization", "Score", "SigmaScaled", "V", 
 
 
 class Parameterization(ABC):
-    """How a network is fed and read; subclasses are components (`@component`)."""
+    """How a network is fed and read; subclasses are components (`@component`).
+
+    Where sigma = 0 or alpha = 0 it gives finite numbers or raises `SingularError`, never inf or NaN.
+    """
 
     kind: ClassVar[str] = "parameterization"
 

@@ -144,6 +144,11 @@ class Sigmas(Perturbation):
         n = len(self.table)
         return torch.arange(n, dtype=torch.float64) / (n - 1)
 
+    @property
+    def tabulated(self) -> tuple[Tensor, Tensor]:
+        """1 and the table."""
+        return torch.ones_like(self.table), self.table
+
     def log_alpha(self, t: Tensor) -> Tensor:
         """0."""
         return torch.zeros_like(t)
@@ -250,6 +255,11 @@ class Betas(Perturbation):
         """i / T."""
         assert self.steps is not None
         return torch.arange(1, self.steps + 1, dtype=torch.float64) / self.steps
+
+    @property
+    def tabulated(self) -> tuple[Tensor, Tensor]:
+        """alpha_i and sigma_i, from the products of 1 - beta."""
+        return (self.log_alpha_bar / 2).exp(), (-torch.expm1(self.log_alpha_bar)).sqrt()
 
     def log_snr(self, t: Tensor) -> Tensor:
         """The table on its levels, a monotone cubic between them, and a constant rate below level 1."""

@@ -8,6 +8,7 @@ so that a loss is known once its weight on the x0 error is (Kingma & Gao, 2023, 
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt
@@ -16,13 +17,30 @@ from torch import Tensor
 from fokker.component import component
 from fokker.perturbation import Perturbation
 
-__all__ = ["P2", "EDMWeight", "Likelihood", "MinSNR", "Sigma2", "Simple", "Weighting"]
+__all__ = ["P2", "EDMWeight", "Likelihood", "MinSNR", "Sigma2", "Simple", "Weighting", "WeightingClaims"]
+
+
+@dataclass(frozen=True)
+class WeightingClaims:
+    """What a weighting claims of itself and the tests measure.
+
+    Args:
+        log_snr_alone: Whether it is a function of the log-SNR alone, so that a loss that spreads the log-SNR evenly is
+            the same on every perturbation.
+    """
+
+    log_snr_alone: bool = True
 
 
 class Weighting(ABC):
     """A weight for every time; subclasses are components (`@component`)."""
 
     kind: ClassVar[str] = "weighting"
+
+    @property
+    def claims(self) -> WeightingClaims:
+        """What it claims and the tests measure: a function of the log-SNR, unless a subclass says otherwise."""
+        return WeightingClaims()
 
     @abstractmethod
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
@@ -53,6 +71,11 @@ class Likelihood(Weighting):
 
     On x0 this is (g / sigma)^2 SNR = -d SNR / dt.
     """
+
+    @property
+    def claims(self) -> WeightingClaims:
+        """A rate in time: its integral over t is what no clock changes."""
+        return WeightingClaims(log_snr_alone=False)
 
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
         """-d SNR / dt."""
