@@ -48,6 +48,35 @@ def test_prior_of_vp_is_a_standard_normal(p, expected):
     assert prior_log_prob_at_0(p) == pytest.approx(expected, abs=5.1e-11)
 
 
+def test_the_fields_have_the_values_of_the_sources_unless_given():
+    # Song et al. (2021), appendix C
+    assert [(p.beta_min, p.beta_max, p.t_min) for p in (VP(), SubVP())] == [(0.1, 20.0, 1e-3)] * 2
+    assert (VE().sigma_min, VE().sigma_max, VE().t_min) == (0.01, 50.0, 0)
+    assert (Cosine().log_snr_min, Cosine().t_min) == (-12.0, 1e-3)
+
+
+@pytest.mark.parametrize("p", [VP(), SubVP(), VE(), Cosine(), SubVP(beta_max=1e6)], ids=repr)
+def test_time_inverts_log_snr_and_stays_within_0_and_1(p):
+    t = torch.linspace(0, 1, 1001, dtype=D)[1:]
+    assert_close(p.time(p.log_snr(t)), t, rtol=1e-10, atol=1e-15)
+    beyond = torch.tensor([-torch.inf, -1e6, 1e6, torch.inf], dtype=D)
+    assert_close(p.time(beyond), torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=D), rtol=0, atol=1e-15)
+
+
+def test_the_smallest_log_snr_is_reached_at_1_at_the_latest():
+    for beta_max in torch.linspace(0.1, 40, 400).tolist():
+        for p in (VP(beta_max=beta_max), SubVP(beta_max=beta_max)):
+            assert p.time(torch.tensor(-torch.inf, dtype=D)) <= 1
+
+
+@pytest.mark.parametrize("p", [VP(), SubVP(), VE(), Cosine(), Betas()], ids=lambda p: type(p).__name__)
+def test_a_transition_to_the_next_number_is_not_lost_in_rounding(p):
+    s = torch.linspace(0.01, 0.99, 999, dtype=D)
+    a, v = p.transition(s, torch.nextafter(s, torch.ones((), dtype=D)))
+    assert_close(a, torch.ones_like(a))
+    assert bool((v >= 0).all() and (v < 1e-6 * p.sigma(s)).all())
+
+
 def test_prior_of_ve_has_its_largest_sigma():
     assert VE(sigma_max=50.0).prior_std == 50.0
     assert prior_log_prob_at_0(VE(sigma_max=50.0)) == pytest.approx(-14840.7138466800, abs=5.1e-11)
@@ -92,9 +121,9 @@ def test_ve_starts_from_sigma_min_and_ends_at_sigma_max():
 
 
 def test_cosine_ends_at_the_log_snr_that_is_asked_for():
-    for log_snr_min in (-30.0, -12.0, -1.0, 0.0):
+    for log_snr_min in (-40.0, -30.0, -12.0, -1.0, 0.0):
         p = Cosine(log_snr_min=log_snr_min)
-        assert p.log_snr(torch.ones((), dtype=D)).item() == pytest.approx(log_snr_min, abs=1e-7)
+        assert p.log_snr(torch.ones((), dtype=D)).item() == pytest.approx(log_snr_min, abs=1e-14)
         t = torch.linspace(0, 1, 11, dtype=D)
         assert_close(p.alpha(t) ** 2 + p.sigma(t) ** 2, torch.ones(11, dtype=D))
         angle = torch.atan2(p.sigma(t), p.alpha(t))
@@ -128,6 +157,7 @@ def test_scales_take_the_state_s_dtype_and_are_computed_in_double_precision():
     x = torch.zeros(3, 4)
     assert VP().scales(1e-5, x) == VP().scales(torch.tensor(1e-5, dtype=D), x)
     assert VP().scales(1e-5, x)[1] == VP().sigma(torch.tensor(1e-5, dtype=D)).item()
+    assert all(isinstance(c, float) for c in VP().scales(torch.tensor(1e-5, dtype=D), x))
     t = torch.tensor([1e-5, 0.5, 1.0], dtype=D)
     alpha, sigma = VP().scales(t, x)
     assert alpha.dtype == sigma.dtype == torch.float32 and sigma.shape == (3, 1)
@@ -140,10 +170,11 @@ def test_remembered_scales_belong_to_one_perturbation():
 
 
 def test_remembered_scales_stay_few():
-    p = VP()
+    p, most = VP(), 0
     for k in range(10_000):
         p.scales(k / 10_000, torch.zeros(1))
-    assert len(vars(p)["_memo"]) <= 8192
+        most = max(most, len(vars(p)["_memo"]))
+    assert most == 8192
     assert p.scales(0.25, torch.zeros(1))[0] == pytest.approx(0.7236571851, abs=1e-10)
 
 
@@ -170,12 +201,17 @@ def test_two_methods_make_a_perturbation():
     [
         (lambda: VP(beta_min=0.0), "VP.beta_min must be greater than 0, got 0.0."),
         (lambda: VP(beta_min=2.0, beta_max=1.0), "VP.beta_max must be at least beta_min = 2, got 1."),
+        (lambda: VP(beta_max=0.0), "VP.beta_max must be greater than 0, got 0.0."),
         (lambda: VP(t_min=1.0), "VP.t_min must be less than 1, got 1.0."),
         (lambda: VP(beta_max=math.inf), "VP.beta_max must be a finite number, got inf."),
         (lambda: SubVP(beta_min=2.0, beta_max=1.0), "SubVP.beta_max must be at least beta_min = 2, got 1."),
         (lambda: SubVP(t_min=-0.1), "SubVP.t_min must be at least 0, got -0.1."),
         (lambda: VE(sigma_max=0.005), "VE.sigma_max must be greater than sigma_min = 0.01, got 0.005."),
-        (lambda: VE(sigma_min=-1.0), "VE.sigma_min must be greater than 0, got -1.0."),
+        (lambda: VE(sigma_min=0.0), "VE.sigma_min must be greater than 0, got 0.0."),
+        (lambda: VE(sigma_max=0.0), "VE.sigma_max must be greater than 0, got 0.0."),
+        (lambda: VE(sigma_min=1.0, sigma_max=1.0), "VE.sigma_max must be greater than sigma_min = 1, got 1."),
+        (lambda: Cosine(t_min=-0.5), "Cosine.t_min must be at least 0, got -0.5."),
+        (lambda: Cosine(t_min=1.0), "Cosine.t_min must be less than 1, got 1.0."),
         (lambda: Cosine(log_snr_min=1.0), "Cosine.log_snr_min must be at most 0, got 1.0."),
         (lambda: Cosine(log_snr_min=-50.0), "Cosine.log_snr_min must be at least -40, got -50.0."),
     ],

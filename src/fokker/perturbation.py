@@ -12,7 +12,7 @@ the host; they keep the dtype and device of the time that they are given.
 """
 
 from abc import ABC, abstractmethod
-from math import exp, log, pi, sqrt
+from math import atan, exp, log, pi, sqrt
 from typing import Annotated, ClassVar
 
 import torch
@@ -223,7 +223,7 @@ class LinearBeta(Perturbation):
         """The time in [0, 1] at which -log alpha has a value: the positive root, without cancellation near 0."""
         slope = self.beta_max - self.beta_min
         b = minus_log_alpha.clamp(max=(self.beta_min + self.beta_max) / 4)  # its value at t = 1; infinity has no root
-        return (4 * b / (self.beta_min + (self.beta_min**2 + 4 * slope * b).sqrt())).clamp(0, 1)
+        return (4 * b / (self.beta_min + (self.beta_min**2 + 4 * slope * b).sqrt())).clamp(max=1)
 
 
 @component
@@ -371,12 +371,17 @@ class Cosine(Perturbation):
         return 1.0
 
     @property
+    def _rest(self) -> float:
+        """What u(1) lacks of a right angle: as little as 2e-9, so it is not computed as a difference."""
+        return atan(exp(self.log_snr_min / 2))
+
+    @property
     def _angle(self) -> float:
-        return pi / 2 - torch.tensor(exp(self.log_snr_min / 2), dtype=torch.float64).atan().item()
+        return pi / 2 - self._rest
 
     def alpha(self, t: Tensor) -> Tensor:
         """cos(u), as the sine of what is missing to a right angle, so that it is accurate near t = 1."""
-        return torch.sin(pi / 2 - self._angle + self._angle * (1 - t))
+        return torch.sin(self._rest + self._angle * (1 - t))
 
     def sigma(self, t: Tensor) -> Tensor:
         """sin(u)."""
@@ -388,9 +393,9 @@ class Cosine(Perturbation):
 
     def time(self, log_snr: Tensor) -> Tensor:
         """u = atan(exp(-lambda / 2))."""
-        return ((-log_snr / 2).exp().atan() / self._angle).clamp(0, 1)
+        return ((-log_snr / 2).exp().atan() / self._angle).clamp(max=1)
 
 
 def _asinh_half_exp(y: Tensor) -> Tensor:
     """asinh(exp(y) / 2) without overflow."""
-    return torch.where(y > 20, y + (-2 * y.clamp(min=20)).exp(), (y.clamp(max=20).exp() / 2).asinh())
+    return torch.where(y > 20, y, (y.clamp(max=20).exp() / 2).asinh())  # asinh(exp(20) / 2) - 20 = 4e-18
