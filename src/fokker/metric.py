@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fokker.errors import DataError
 
-__all__ = ["Claims", "Metric", "as_rows"]
+__all__ = ["Metric", "MetricClaims", "as_rows"]
 
 
 @dataclass(frozen=True)
-class Claims:
+class MetricClaims:
     """What a metric claims of itself and the tests measure.
 
     Args:
@@ -41,15 +41,15 @@ class Claims:
 class Metric(ABC):
     """A distance between two sets of examples; subclasses are components (`@component`).
 
-    Two independent sets of the same law give its floor: the value that no sampler can be expected to beat at that number
-    of examples.
+    Two independent sets of the same law give its floor: the value that no sampler can be expected to beat at that
+    number of examples.
     """
 
     kind: ClassVar[str] = "metric"
 
     @property
     @abstractmethod
-    def claims(self) -> Claims:
+    def claims(self) -> MetricClaims:
         """What the metric claims and the tests measure."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ E = 2 E|X - Y| - E|X - X'| - E|Y - Y'|
 from torch import Tensor
 
 from fokker import component
-from fokker.metric import Claims, Metric, as_rows
+from fokker.metric import Metric, MetricClaims, as_rows
 from fokker_metrics.pairs import between, distances, within
 
 __all__ = ["EnergyDistance"]
@@ -28,9 +28,11 @@ class EnergyDistance(Metric):
     unbiased: bool = False
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> MetricClaims:
         """A distance in the data's own units, biased or not."""
-        return Claims(symmetric=True, zero_on_equal_sets=not self.unbiased, nonnegative=not self.unbiased, degree=1)
+        return MetricClaims(
+            symmetric=True, zero_on_equal_sets=not self.unbiased, nonnegative=not self.unbiased, degree=1
+        )
 
     def __call__(self, samples: Tensor, reference: Tensor) -> float:
         """The distance; see `Metric`."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fokker import component
-from fokker.metric import Claims, Metric, as_rows
+from fokker.metric import Metric, MetricClaims, as_rows
 
 __all__ = ["Frechet"]
 
@@ -28,9 +28,9 @@ class Frechet(Metric):
     """
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> MetricClaims:
         """The square of a distance."""
-        return Claims(symmetric=True, zero_on_equal_sets=True, nonnegative=True, degree=2)
+        return MetricClaims(symmetric=True, zero_on_equal_sets=True, nonnegative=True, degree=2)
 
     def __call__(self, samples: Tensor, reference: Tensor) -> float:
         """The squared distance; see `Metric`."""

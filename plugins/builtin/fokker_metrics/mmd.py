@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fokker import ConfigError, component
 from fokker.errors import DataError
-from fokker.metric import Claims, Metric, as_rows
+from fokker.metric import Metric, MetricClaims, as_rows
 from fokker_metrics.pairs import Kernel, between, distances, within
 
 __all__ = ["MMD"]
@@ -51,10 +51,10 @@ class MMD(Metric):
             )
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> MetricClaims:
         """Symmetric unless the bandwidth comes from the reference, a pure number if it does."""
         own = self.kernel == "gaussian" and self.bandwidth is None
-        return Claims(
+        return MetricClaims(
             symmetric=not own,
             zero_on_equal_sets=not self.unbiased,
             nonnegative=not self.unbiased,

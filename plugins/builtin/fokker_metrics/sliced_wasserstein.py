@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from fokker import component
-from fokker.metric import Claims, Metric, as_rows
+from fokker.metric import Metric, MetricClaims, as_rows
 
 __all__ = ["SlicedWasserstein"]
 
@@ -38,9 +38,9 @@ class SlicedWasserstein(Metric):
     seed: Annotated[int, Ge(0)] = 0
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> MetricClaims:
         """A distance in the data's own units, for any p."""
-        return Claims(symmetric=True, zero_on_equal_sets=True, nonnegative=True, degree=1)
+        return MetricClaims(symmetric=True, zero_on_equal_sets=True, nonnegative=True, degree=1)
 
     def __call__(self, samples: Tensor, reference: Tensor) -> float:
         """The distance; see `Metric`."""

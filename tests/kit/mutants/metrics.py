@@ -6,7 +6,7 @@ import torch
 
 from fokker import component
 from fokker.errors import DataError
-from fokker.metric import Claims, Metric, as_rows
+from fokker.metric import Metric, MetricClaims, as_rows
 from fokker_metrics.energy_distance import EnergyDistance
 from fokker_metrics.frechet import Frechet
 from fokker_metrics.mmd import MMD
@@ -123,7 +123,7 @@ class Patient(Metric):
 
     @property
     def claims(self):
-        return Claims()
+        return MetricClaims()
 
     def __call__(self, samples, reference):
         return abs(float(samples.nanmean() - reference.nanmean()))
