@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
 from fokker.errors import ConfigError
@@ -211,3 +212,57 @@ def test_the_interpolant_s_gradient_is_its_slope_on_the_knots_too(at):
     low, high = max(at - h, 0), min(at + h, 1)
     slope = (f(tensor(high)) - f(tensor(low))) / (high - low)
     assert_close(t.grad, slope, rtol=1e-3, atol=0)
+
+
+class Rounds(TorchFunctionMode):
+    """Counts the rounds of Newton's method, each of which chooses four times between two numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.choices = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.choices += func is torch.where
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "p", [Betas(), Betas(schedule="cosine"), Betas(steps=7), Sigmas(), Sigmas(values=(0.1, 0.5, 3.0))], ids=repr
+)
+def test_the_inverse_is_found_to_the_last_bits_in_few_rounds(p):
+    t = torch.linspace(p.knots[0].item(), 1, 4001, dtype=D)
+    interpolant = p._interpolant
+    y = interpolant(t)
+    with Rounds() as rounds:
+        found = interpolant.inverse(y)
+    assert_close(found, t, rtol=0, atol=1e-13)
+    assert rounds.choices <= 4 * 7
+
+
+def test_the_inverse_beyond_the_ends_is_the_nearest_end():
+    t, y = tensor(0.2, 0.3, 0.6, 1.0), tensor(1.0, 3.0, 3.5, 9.0)
+    wanted = tensor(-torch.inf, 0.0, 1.0, 9.0, 10.0, torch.inf)
+    assert_close(MonotoneCubic(t, y).inverse(wanted), tensor(0.2, 0.2, 0.2, 1.0, 1.0, 1.0), rtol=0, atol=1e-15)
+    assert_close(MonotoneCubic(t, -y).inverse(-wanted), tensor(0.2, 0.2, 0.2, 1.0, 1.0, 1.0), rtol=0, atol=1e-15)
+
+
+def test_the_slopes_are_weighted_harmonic_means_of_the_secants():
+    # Fritsch & Butland (1984): w1 = 2 h2 + h1, w2 = h2 + 2 h1; secants 2, 4 and -1 over widths 1, 3 and 2
+    t, y = tensor(0.0, 1.0, 4.0, 6.0), tensor(0.0, 2.0, 14.0, 12.0)
+    first = 12 / (7 / 2 + 5 / 4)
+    assert_close(MonotoneCubic(t, y).slope, tensor(2.0, first, 0.0, -1.0), rtol=1e-15, atol=0)
+
+
+def test_the_interpolant_is_the_cubic_of_its_values_and_slopes():
+    f = MonotoneCubic(tensor(0.0, 1.0, 4.0, 6.0), tensor(0.0, 2.0, 14.0, 12.0))
+    h, left, right = 3.0, f.slope[1].item(), f.slope[2].item()
+    for u in (0.0, 0.2, 0.5, 0.9):
+        hermite = (
+            2 * (1 - u) ** 2 * (1 + 2 * u)
+            + 14 * u**2 * (3 - 2 * u)
+            + h * left * u * (1 - u) ** 2
+            - h * right * u**2 * (1 - u)
+        )
+        assert f(tensor(1 + h * u)).item() == pytest.approx(hermite, rel=1e-14)
+    # beyond the ends it goes on with their slopes
+    assert_close(f(tensor(-2.0, 8.0)), tensor(-4.0, 10.0), rtol=1e-15, atol=0)
