@@ -27,6 +27,7 @@ _MODULES = (
     "sources",
     "transforms",
     "metrics",
+    "recipes",
     "models",
 )
 
@@ -38,7 +39,7 @@ def suites() -> Iterator[tuple[str, Suite]]:
 
 
 def checks_for(component: object, *, label: str | None = None) -> list[Check]:
-    """The checks of a component or of a `ScoreModel`, ready to be called one by one, in any order.
+    """The checks of a component, a `Recipe` or a `ScoreModel`, ready to be called one by one, in any order.
 
     What a component claims decides what is measured; a check that does not apply says so when it is called.
 
@@ -61,7 +62,7 @@ def checks_for(component: object, *, label: str | None = None) -> list[Check]:
         if suite.observe is not None and isinstance(component, suite.interface):
             observe = suite.observe
     if not found:
-        raise ConfigError(f"{label} is neither a component nor a ScoreModel; there is nothing to check.")
+        raise ConfigError(f"{label} is neither a component, a Recipe nor a ScoreModel; there is nothing to check.")
     if observe is not None and dataclasses.is_dataclass(component):
         found.extend(field_checks(component, label, observe))
     return found
