@@ -201,6 +201,16 @@ def test_times_go_from_t_min_to_1(p, clock):
     assert_close(ends, torch.tensor([p.t_min, 1.0], dtype=D), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("factor", [1 - 2**-50, 1 + 2**-50], ids=["down", "up"])
+def test_times_go_from_t_min_to_1_where_an_inverse_is_rounded(factor):
+    class Rounded(VP):
+        def time(self, log_snr):
+            return super().time(log_snr) * factor
+
+    t = Denoising().times(Rounded(), torch.tensor([0.0, 1.0], dtype=D))
+    assert bool((t >= 1e-3).all() and (t <= 1).all())
+
+
 def test_times_are_spread_as_asked():
     p, u = VP(), torch.linspace(0, 1, 11, dtype=D)
     assert_close(Denoising(times_in="uniform").times(p, u).diff(), torch.full((10,), 0.0999, dtype=D))
