@@ -11,6 +11,7 @@ import pytest
 
 from fokker.component import describe
 from fokker.testing import checks_for, conformance
+from fokker.testing.recipes import Recipe
 from fokker_ddpm.ancestral import Ancestral
 from fokker_ddpm.ddim import DDIM
 from fokker_ode.ode import ODE
@@ -28,10 +29,13 @@ def generator():
 
 
 def defaults():
-    """One component of every built-in class that needs no fields."""
+    """Every recipe, and one component of every built-in class that needs no fields."""
+    registry = generator().own_plugins().registry
     seen = {}
-    for entry in generator().own_plugins().registry:
-        if entry.kind != "recipe" and entry.target not in seen:
+    for entry in registry:
+        if entry.kind == "recipe":
+            seen[entry.target] = Recipe(entry.name, registry)
+        elif entry.target not in seen:
             cls = entry.load()
             if all(f.default is not dataclasses.MISSING for f in describe(cls)):
                 seen[entry.target] = cls()

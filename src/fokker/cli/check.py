@@ -125,9 +125,13 @@ def _run(
 
 def _checks(registry: Registry, entries: list[Entry], spec: Spec) -> "list[Check]":
     from fokker.testing import checks_for
+    from fokker.testing.recipes import Recipe
 
-    component = config.build(registry, entries[0].kind, spec)
-    return checks_for(component, label=_label(entries, format(spec)))
+    if entries[0].kind == "recipe":
+        if spec.fields:
+            raise ConfigError(f"The recipe '{spec.name}' has no fields; change its plan with 'fokker plan --set'.")
+        return checks_for(Recipe(entries[0].qualified, registry), label=_label(entries, spec.name))
+    return checks_for(config.build(registry, entries[0].kind, spec), label=_label(entries, format(spec)))
 
 
 def _label(entries: Sequence[Entry], name: str) -> str:

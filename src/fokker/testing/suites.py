@@ -27,8 +27,8 @@ _MODULES = (
     "sources",
     "transforms",
     "metrics",
-    "recipes",
     "models",
+    "recipes",
 )
 
 
@@ -72,11 +72,11 @@ def _short(component: object) -> str:
     cls = type(component)
     if not dataclasses.is_dataclass(component):
         return cls.__name__
-    fields = describe(cls)
+    fields = [f.name for f in dataclasses.fields(component) if f.repr]
     usual = None
-    if all(f.default is not dataclasses.MISSING for f in fields):
+    if all(f.default is not dataclasses.MISSING for f in describe(cls)):
         usual = cls()  # a class may fill in what was left out
-    changed = [f.name for f in fields if usual is None or getattr(component, f.name) != getattr(usual, f.name)]
+    changed = [name for name in fields if usual is None or getattr(component, name) != getattr(usual, name)]
     values = ", ".join(f"{name}={getattr(component, name)!r}" for name in changed)
     kind = getattr(component, "kind", "")
     return f"{kind} {cls.__name__}({values})".strip() if values else f"{kind} {cls.__name__}".strip()
