@@ -317,6 +317,36 @@ class NoisyEnd(Ancestral):
 
 
 @component
+class NoisyBeginning(Sampler):
+    """Ancestral in its first step, deterministic after it, as a sampler with churn in an interval of noise is."""
+
+    @property
+    def claims(self):
+        return Claims(stochastic=True)
+
+    def source(self, noise):
+        return noise
+
+    def trajectory(self, model, x, grid, noise, cond=None):
+        yield State(float(grid[0]), x)
+        later = walk(DDIM(), model, x, grid, noise)
+        for (k, t, s, first, _), (_, _, _, c, _) in zip(walk(Ancestral(), model, x, grid, noise), later, strict=True):
+            if k == 0:
+                x = Ancestral().step(model, x, t, s, first, self.source(noise), cond)
+            else:
+                x = DDIM().step(model, x, t, s, c, noise, cond)
+            yield State(s, x)
+
+
+@component
+class SilentBeginning(NoisyBeginning):
+    """Takes the last noise that it draws for that of its last update."""
+
+    def source(self, noise):
+        return noise.final
+
+
+@component
 class DoublePrecision(DDIM):
     """Multiplies by a float64 tensor instead of by a float."""
 
@@ -406,6 +436,7 @@ MUTANTS = {
     "loses the conditions": (DDIM(), Unconditional(), "passes-conditions-on"),
     "draws noise and multiplies it by zero": (Ancestral(), DrawsForNothing(), "draws-as-claimed"),
     "draws noise and claims to be deterministic": (DDIM(), SecretlyStochastic(), "draws-as-claimed"),
+    "silences an update before its last one": (NoisyBeginning(), SilentBeginning(), "silent-end"),
     "has noise in its very last update": (Ancestral(), NoisyEnd(), "silent-end"),
     "turns float32 into float64": (DDIM(), DoublePrecision(), "finite-in-float32[vp]"),
     "has one wrong coefficient, which costs an order": (Midpoint(), WholeInnerStep(), "order[vp]"),
