@@ -1,11 +1,15 @@
+from math import log
+
 import pytest
 import torch
 
 from fokker.component import component
+from fokker.data import Transform
 from fokker.errors import ConfigError
 from fokker.grid import Grid, Uniform
 from fokker.testing import Check, CheckFailed, NotApplicable, Suite, checks_for, expect, run, summarise
 from fokker.testing.check import refused
+from fokker_data.toy import Ring
 
 
 def make(body):
@@ -137,3 +141,21 @@ def test_a_component_without_a_plugin_is_checked_all_the_same():
     outcomes = {o.check: o for o in map(run, checks_for(Halves()))}
     assert outcomes["round-trip"].status == "passed"
     assert outcomes["frozen"].status == "passed"
+
+
+def test_parts_without_a_plugin_are_read_back_too():
+    @component
+    class Halves(Transform):
+        """Halves the data."""
+
+        def forward(self, x, noise):
+            return x / 2
+
+        def inverse(self, y):
+            return 2 * y
+
+        def log_det(self, x):
+            return -x[0].numel() * torch.ones(len(x)) * log(2)
+
+    outcomes = {o.check: o for o in map(run, checks_for(Ring(n=8, transforms=(Halves(), Halves()))))}
+    assert outcomes["round-trip"].status == "passed", outcomes["round-trip"].detail

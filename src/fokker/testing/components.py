@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from fokker import config
@@ -84,14 +85,30 @@ def round_trip(component: Component) -> str:
 
 
 def _registered(component: Component) -> tuple[Registry, str]:
-    """A registry in which the component has a name, its own or one for the occasion."""
+    """A registry in which the component and its parts have names, their own or some for the occasion."""
     registry = load_plugins().registry
-    cls = type(component)
-    try:
-        return registry, registry.find(cls).kind
-    except ConfigError:  # not in a plugin, or not yet: it gets a name for the occasion
-        getattr(registry, component.kind)(f"checked-{_kebab(cls.__name__)}", cls)
-        return registry, component.kind
+    kind = component.kind
+    for part in _parts(component):
+        cls = type(part)
+        try:
+            found = registry.find(cls).kind
+        except ConfigError:  # not in a plugin, or not yet
+            found = part.kind
+            getattr(registry, found)(f"checked-{_kebab(f'{cls.__module__}-{cls.__qualname__}')}", cls)
+        if part is component:
+            kind = found
+    return registry, kind
+
+
+def _parts(value: Any) -> Iterator[Component]:
+    """The component, and those in its fields."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _parts(each)
+    elif isinstance(value, Component):
+        yield value
+        for f in describe(type(value)):
+            yield from _parts(getattr(value, f.name))
 
 
 def _kebab(name: str) -> str:
