@@ -11,6 +11,7 @@ COMMANDS = {
     "show": ("fokker.cli.show:show", "Show a component: its fields, claims, reference, and provider."),
     "plugins": ("fokker.cli.plugins:plugins", "List the plugins, and what became of each."),
     "check": ("fokker.cli.check:check", "Run the conformance kit on components."),
+    "new-plugin": ("fokker.cli.new_plugin:new_plugin", "Write a plugin package whose tests already pass."),
     "report": ("fokker.cli.report:report", "Write one page that shows a run."),
     "completion": ("fokker.cli.completion:completion", "Print a script that completes fokker's commands in a shell."),
 }
