@@ -150,7 +150,13 @@ def test_every_field_changes_the_table():
         ),
         (lambda: Sigmas(values=(1.0,)), "Sigmas.values must be of length at least 2, got (1.0,)."),
         (lambda: Sigmas(values=(0.0, 1.0)), "Sigmas.values[0] must be greater than 0, got 0.0."),
+        (lambda: Sigmas(minimum=0.0), "Sigmas.minimum must be greater than 0, got 0.0."),
+        (lambda: Sigmas(maximum=0.0), "Sigmas.maximum must be greater than 0, got 0.0."),
+        (lambda: Sigmas(minimum=1.0, maximum=1.0), "Sigmas.maximum must be greater than minimum = 1, got 1."),
         (lambda: Betas(steps=1), "Betas.steps must be at least 2, got 1."),
+        (lambda: Betas(start=0.0), "Betas.start must be greater than 0, got 0.0."),
+        (lambda: Betas(start=1.0), "Betas.start must be less than 1, got 1.0."),
+        (lambda: Betas(end=0.0), "Betas.end must be greater than 0, got 0.0."),
         (lambda: Betas(end=1.0), "Betas.end must be less than 1, got 1.0."),
         (
             lambda: Betas(schedule="quadratic"),
@@ -168,6 +174,8 @@ def test_every_field_changes_the_table():
             lambda: Betas(schedule="values", values=(0.1, 0.2), steps=3),
             "Betas.steps is 3, but values has 2 entries.",
         ),
+        (lambda: Betas(schedule="values", values=(0.1, 0.0)), "Betas.values[1] must be greater than 0, got 0.0."),
+        (lambda: Betas(schedule="values", values=(0.1,)), "Betas.values must be of length at least 2, got (0.1,)."),
         (lambda: Betas(schedule="values", values=(0.1, 1.0)), "Betas.values[1] must be less than 1, got 1.0."),
     ],
 )
@@ -175,6 +183,11 @@ def test_impossible_tables_are_refused_in_one_line(make, message):
     with pytest.raises(ConfigError) as error:
         make()
     assert str(error.value) == message
+
+
+def test_two_equal_levels_are_refused():
+    with pytest.raises(ConfigError, match=r"Sigmas\.values must ascend strictly"):
+        Sigmas(values=(1.0, 2.0, 2.0))
 
 
 def test_the_interpolant_passes_through_its_points_and_turns_only_where_they_do():
@@ -227,7 +240,9 @@ class Rounds(TorchFunctionMode):
 
 
 @pytest.mark.parametrize(
-    "p", [Betas(), Betas(schedule="cosine"), Betas(steps=7), Sigmas(), Sigmas(values=(0.1, 0.5, 3.0))], ids=repr
+    "p",
+    [Betas(), Betas(schedule="cosine"), Betas(steps=2), Sigmas(), Sigmas(levels=2), Sigmas(values=(0.1, 0.5, 3.0))],
+    ids=repr,
 )
 def test_the_inverse_is_found_to_the_last_bits_in_few_rounds(p):
     t = torch.linspace(p.knots[0].item(), 1, 4001, dtype=D)
@@ -247,10 +262,16 @@ def test_the_inverse_beyond_the_ends_is_the_nearest_end():
 
 
 def test_the_slopes_are_weighted_harmonic_means_of_the_secants():
-    # Fritsch & Butland (1984): w1 = 2 h2 + h1, w2 = h2 + 2 h1; secants 2, 4 and -1 over widths 1, 3 and 2
-    t, y = tensor(0.0, 1.0, 4.0, 6.0), tensor(0.0, 2.0, 14.0, 12.0)
-    first = 12 / (7 / 2 + 5 / 4)
-    assert_close(MonotoneCubic(t, y).slope, tensor(2.0, first, 0.0, -1.0), rtol=1e-15, atol=0)
+    # Fritsch & Butland (1984): w1 = 2 h2 + h1, w2 = h2 + 2 h1
+    t, width = tensor(0.0, 1.0, 4.0, 6.0), tensor(1.0, 3.0, 2.0)
+    for a, b, c, first, second in (
+        (2.0, 4.0, -1.0, 12 / (7 / 2 + 5 / 4), 0.0),
+        (0.5, 0.25, 0.5, 12 / (7 / 0.5 + 5 / 0.25), 15 / (7 / 0.25 + 8 / 0.5)),
+        (0.5, 0.0, 0.0, 0.0, 0.0),
+        (-0.5, 0.5, -0.5, 0.0, 0.0),
+    ):
+        y = torch.cat([tensor(0.0), (tensor(a, b, c) * width).cumsum(0)])
+        assert_close(MonotoneCubic(t, y).slope, tensor(a, first, second, c), rtol=1e-15, atol=0)
 
 
 def test_the_interpolant_is_the_cubic_of_its_values_and_slopes():

@@ -33,12 +33,8 @@ class MonotoneCubic:
     def __init__(self, t: Tensor, y: Tensor) -> None:
         h, slope = t.diff(), y.diff() / t.diff()
         w1, w2 = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
-        same_sign = slope[:-1] * slope[1:] > 0
-        safe = (
-            torch.where(same_sign, slope[:-1], torch.ones_like(w1)),
-            torch.where(same_sign, slope[1:], torch.ones_like(w1)),
-        )
-        inner = torch.where(same_sign, (w1 + w2) / (w1 / safe[0] + w2 / safe[1]), torch.zeros_like(w1))
+        mean = (w1 + w2) / (w1 / slope[:-1] + w2 / slope[1:])
+        inner = torch.where(slope[:-1] * slope[1:] > 0, mean, torch.zeros_like(mean))  # flat where the values turn
         self.t, self.y = t, y
         # the secants at both ends: one-sided three-point formulas can change the sign of the slope
         self.slope = torch.cat([slope[:1], inner, slope[-1:]])
@@ -71,7 +67,7 @@ class MonotoneCubic:
         sign = 1.0 if bool(self.y[-1] > self.y[0]) else -1.0
         knots, values, m = (v.to(y.device) for v in (self.t, sign * self.y, sign * self.slope))
         target = (sign * y.double()).clamp(values[0], values[-1])
-        i = torch.searchsorted(values, target.contiguous(), right=True).clamp(1, len(knots) - 1) - 1
+        i = torch.searchsorted(values, target.contiguous(), right=True).clamp(max=len(knots) - 1) - 1
         h, rise, off = knots[i + 1] - knots[i], values[i + 1] - values[i], target - values[i]
         left, right = h * m[i], h * m[i + 1]
         low, high = torch.zeros_like(off), torch.ones_like(off)
