@@ -7,6 +7,7 @@ environments without torch, `wheel` has a bare one that holds nothing but the bu
 """
 
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -122,6 +123,28 @@ def wheel(session: nox.Session) -> None:
         expect_plugins(session, {**dict.fromkeys(BUILT_IN, "loaded"), "broken": "failed"})
         session.run("fokker", "list")
         session.run("fokker", "plan", "demo")
+        expect_own_plugin(session)
+
+
+def expect_own_plugin(session: nox.Session) -> None:
+    """Does what an author does first: a package by `new-plugin`, installed, used, checked, then with a slip."""
+    shutil.rmtree("fokker-leapfrog", ignore_errors=True)
+    session.run("fokker", "new-plugin", "leapfrog", "--kind", "sampler")
+    session.install("-c", str(ROOT / "constraints.txt"), "-e", "fokker-leapfrog[test]")
+    expect_plugins(session, {**dict.fromkeys(BUILT_IN, "loaded"), "broken": "failed", "leapfrog": "loaded"})
+    session.run("fokker", "train", "--data", "ring", "--steps", "20", "--out", "run", "--force", "--quiet")
+    session.run(
+        "fokker", "sample", "run", "--out", "x.npy", "-n", "8", "--sampler", "leapfrog", "--nfe", "9", "--force"
+    )
+    session.run("fokker", "check", "leapfrog", "--failed")
+    session.run("pytest", "-q", "-r", "fE", "fokker-leapfrog")
+    source = Path("fokker-leapfrog/src/fokker_leapfrog/sampler.py")
+    slip = source.read_text().replace("w = 1 / (2 * self.ratio)", "w = 1 / (3 * self.ratio)")
+    source.write_text(slip)
+    said = session.run("fokker", "check", "leapfrog", "--failed", "--quiet", success_codes=[1], silent=True)
+    if not re.search(r"^order\[vp.*failed +claims order 2, measured 1\.", said, re.MULTILINE):
+        session.error(f"a wrong coefficient is not named:\n{said}")
+    session.log("a wrong coefficient: %s", next(line for line in said.splitlines() if line.startswith("order[")))
 
 
 def expect_all_sources(session: nox.Session, archive: Path) -> None:

@@ -99,12 +99,10 @@ def _by_target(entries: Sequence[Entry]) -> list[list[Entry]]:
 def _run(
     app: App, registry: Registry, components: Sequence[tuple[list[Entry], Spec]], *, lenient: bool
 ) -> "list[Outcome]":
-    import torch
     from hypothesis.configuration import set_hypothesis_home_dir
 
     from fokker.testing import run
 
-    torch.set_num_threads(1)  # the tensors are small: a second thread is waited for longer than it helps
     skipped: list[Outcome] = []
     checks: list[Check] = []
     for entries, spec in components:

@@ -58,7 +58,7 @@ def expect(condition: bool, message: str) -> None:
 class Check:
     """One property of one component.
 
-    Calling it runs it, without a trace in torch's global generator.
+    Calling it runs it on one thread, without a trace in torch's global generator.
 
     Args:
         component: What the component is called in reports.
@@ -85,13 +85,17 @@ class Check:
         import torch
 
         __tracebackhide__ = True
-        with torch.random.fork_rng(devices=[]):
-            try:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the tensors are small: a second thread is waited for longer than it helps
+        try:
+            with torch.random.fork_rng(devices=[]):
                 return self.body() or ""
-            except (CheckFailed, NotApplicable):
-                raise
-            except Exception as error:
-                raise CheckFailed(f"raised {one_line(error)}") from error
+        except (CheckFailed, NotApplicable):
+            raise
+        except Exception as error:
+            raise CheckFailed(f"raised {one_line(error)}") from error
+        finally:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
