@@ -34,6 +34,7 @@ from fokker.plugins.host import GROUP, Host, load_plugins
 from fokker.plugins.registry import INTERFACES, KINDS, Entry, interface_of
 from fokker.spec import as_value, format_value
 from fokker.testing import run
+from fokker.testing.recipes import Recipe
 from fokker.testing.suites import suites
 from fokker.training.settings import RESUMABLE, TrainSettings
 
@@ -137,13 +138,15 @@ def error_list(host: Host) -> str:
 
 
 def properties(kind: str, host: Host) -> str:
-    """What the conformance kit checks of components of a kind."""
-    interface = interface_of(kind)
+    """What the conformance kit checks of components of a kind, or of recipes."""
+    component = kind in INTERFACES
+    interface = interface_of(kind) if component else Recipe
     rows = []
     for module, suite in suites():
-        if module == "components" or issubclass(interface, suite.interface):
+        if component if module == "components" else issubclass(interface, suite.interface):
             rows += [(f"`{name}`", _escaped(sentence)) for name, sentence in suite]
-    rows.append(("`field[NAME]`", "Every field has an effect: some value of it changes what the component does."))
+    if component:
+        rows.append(("`field[NAME]`", "Every field has an effect: some value of it changes what the component does."))
     return table(("check", "what holds"), rows)
 
 
@@ -191,7 +194,7 @@ PARTS: dict[str, Callable[[Host], str]] = {
     "planted": planted,
     "resumable": resumable,
     "settings": settings,
-    **{f"properties-{kind}": partial(properties, kind) for kind in INTERFACES},
+    **{f"properties-{kind}": partial(properties, kind) for kind in KINDS},
 }
 """What can stand between two marks, by name."""
 
@@ -250,6 +253,8 @@ def _path(cls: type) -> str:
 def _claim(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {_claim(each)}" for name, each in value.items())
     return "none" if value is None else str(value)
 
 

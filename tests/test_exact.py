@@ -153,6 +153,15 @@ def test_the_flow_composes_and_returns(kind):
     assert_close(law.flow(x, 0.5, 0.5), x, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (3, 3)], ids=str)
+def test_a_gaussian_tells_its_mean_and_covariance(shape):
+    given = {(): torch.tensor(0.4, dtype=D), (3,): tensor(0.1, 0.5, 2.0), (3, 3): covariance(3)}[shape]
+    law = Gaussian(VP(), tensor(1.0, -1.0, 0.5), given)
+    full = given if given.ndim == 2 else given.expand(3).diag()
+    assert_close(law.covariance, full, rtol=0, atol=1e-12)
+    assert_close(law.mean, tensor(1.0, -1.0, 0.5), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kind", FLOWS)
 def test_marginals_follow_from_the_data_and_the_transitions(kind):
     p = VP()

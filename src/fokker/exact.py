@@ -169,13 +169,23 @@ class Gaussian(Mixture):
     def __init__(self, perturbation: Perturbation, mean: Tensor, covariance: Tensor) -> None:
         super().__init__(perturbation, torch.ones(1), mean.unsqueeze(0), covariance.unsqueeze(0))
 
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the data, (numel,), float64."""
+        return self.means[0]
+
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance of the data, (numel, numel), float64."""
+        return self._covariance(self._variances[0])
+
     def marginal(self, t: float) -> tuple[Tensor, Tensor]:
         """Mean (numel,) and covariance (numel, numel) of x_t, float64."""
         alpha, sigma = self._perturbation.scales(t, self.means)
-        variances = alpha**2 * self._variances[0] + sigma**2
-        if self._basis is None:
-            return alpha * self.means[0], variances.diag()
-        return alpha * self.means[0], self._basis[0] * variances @ self._basis[0].T
+        return alpha * self.mean, self._covariance(alpha**2 * self._variances[0] + sigma**2)
+
+    def _covariance(self, variances: Tensor) -> Tensor:
+        return variances.diag() if self._basis is None else self._basis[0] * variances @ self._basis[0].T
 
     def flow(self, x: Tensor, t: float, s: float) -> Tensor:
         """Carry `x`, (B, *D), along the probability-flow ODE from time `t` to time `s`.

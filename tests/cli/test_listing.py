@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from fokker.cli.app import App
 from fokker.cli.main import cli
+from fokker.component import component
+from fokker.guidance import Guidance, GuidanceClaims
 from fokker.plugins import Host, Provider, Registry, load_plugins
 from fokker.plugins.registry import KINDS
 
@@ -155,6 +157,26 @@ def test_show_tells_fields_claims_and_reference(host):
     text = run("show", "sampler", "pc", host=host).stdout
     assert "annealed-langevin(step=0.05" in text
     assert "claims with these defaults:" in text
+
+
+def test_show_tells_the_neutral_values_of_a_guidance():
+    @component
+    class Free(Guidance):
+        """Guides freely."""
+
+        @property
+        def claims(self):
+            return GuidanceClaims(evaluations=2, neutral={"weight": 1.0, "early": False})
+
+        def wrap(self, model):
+            return model
+
+    registry = Registry()
+    registry.guidance("free", Free)
+    text = run("show", "guidance", "free", host=Host(registry)).stdout
+    assert text.endswith("claims:\n  evaluations: 2\n  neutral: weight = 1.0, early = no\n  bias: none\n")
+    claims = json.loads(run("show", "guidance", "free", "--json", host=Host(registry)).stdout)["claims"]
+    assert claims == {"evaluations": 2, "neutral": {"weight": 1.0, "early": False}, "bias": None}
 
 
 def test_show_prints_a_schema(host):

@@ -13,6 +13,7 @@ from fokker.cli.app import App
 from fokker.cli.main import cli
 from fokker.cli.sample import steps_for
 from fokker.errors import ConfigError
+from fokker.guidance import Guidance, GuidanceClaims
 from fokker.plugins import load_plugins
 
 
@@ -180,6 +181,30 @@ def test_a_budget_that_means_nothing_is_refused(fokker, host, run, tmp_path):
     with pytest.raises(ConfigError, match="does not allow a single step"):
         steps_for(nothing, "pc", 100, "none")
     assert not (tmp_path / "a.npy").exists()
+
+
+class Repeated(Guidance):
+    def __init__(self, evaluations):
+        self.claims = GuidanceClaims(evaluations=evaluations)
+
+    claims = None  # in place of the property
+
+    def wrap(self, model):
+        return model
+
+    def __repr__(self):
+        return "Repeated()"
+
+
+def test_a_budget_pays_for_guidance(host):
+    heun = config.build(host, "sampler", "ode:method=midpoint")  # two evaluations a step
+    assert steps_for(heun, "ode", 21, "tweedie", []) == 10
+    assert steps_for(heun, "ode", 21, "tweedie", [Repeated(2)]) == 4
+    assert steps_for(heun, "ode", 26, "tweedie", [Repeated(2), Repeated(3)]) == 1
+    with pytest.raises(ConfigError, match="does not allow a single step of ode with this guidance, which takes 4"):
+        steps_for(heun, "ode", 5, "tweedie", [Repeated(2)])
+    with pytest.raises(ConfigError, match=r"Repeated\(\) chooses its own number of evaluations; give --steps"):
+        steps_for(heun, "ode", 21, "tweedie", [Repeated(None)])
 
 
 def test_an_adaptive_solver_reports_what_it_spent(fokker, run, tmp_path):

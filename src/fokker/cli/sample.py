@@ -14,6 +14,9 @@ from fokker.errors import ConfigError, RunError
 from fokker.partial import Partial
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fokker.guidance import Guidance
     from fokker.run.folder import Run
     from fokker.sampler import Sampler
     from fokker.sampling import Chunk
@@ -102,7 +105,7 @@ def sample(
         raise click.UsageError("--steps and --nfe say the same thing; give one of them.")
     named = str(as_spec(config.to_table(app.registry, way, "sampler")))
     if nfe is not None:
-        steps = steps_for(way, named, nfe, end)
+        steps = steps_for(way, named, nfe, end, steering)
     times = rule.times(p, settings.steps if steps is None else steps)
     opened.plan.label(p, times)  # a label that does not exist between levels refuses here, before any work
     _check_label(opened, label)
@@ -172,7 +175,7 @@ def sample(
         click.echo(f"{out}: {n} samples, NFE {spent:g}, {seconds:.1f} s, {named}, seed {seed}")
 
 
-def steps_for(sampler: "Sampler", name: str, nfe: int, final: str) -> int:
+def steps_for(sampler: "Sampler", name: str, nfe: int, final: str, guidance: "Sequence[Guidance]" = ()) -> int:
     """The largest number of steps that costs at most `nfe` evaluations per sample.
 
     Args:
@@ -180,19 +183,27 @@ def steps_for(sampler: "Sampler", name: str, nfe: int, final: str) -> int:
         name: What it is called in messages.
         nfe: Evaluations of the network per sample.
         final: How the trajectory ends.
+        guidance: What steers the samples; each multiplies the evaluations.
 
     Raises:
-        ConfigError: If the sampler chooses its own number of evaluations, or the budget does not allow one step.
+        ConfigError: If the sampler or a guidance chooses its own number of evaluations, or the budget does not allow
+            one step.
     """
-    claims = sampler.claims
+    claims, factor = sampler.claims, 1
     if claims.evaluations is None:
         raise ConfigError(f"{name} chooses its own number of evaluations; set its tolerance instead of --nfe.")
-    fixed = claims.at_end + (final == "tweedie")
-    steps = (nfe - fixed) // claims.evaluations if claims.evaluations else 0
+    for each in guidance:
+        cost = each.claims.evaluations
+        if cost is None:
+            raise ConfigError(f"{each!r} chooses its own number of evaluations; give --steps instead of --nfe.")
+        factor *= cost
+    a_step, fixed = factor * claims.evaluations, factor * (claims.at_end + (final == "tweedie"))
+    steps = (nfe - fixed) // a_step if a_step else 0
     if steps < 1:
+        guided = " with this guidance" if guidance else ""
         raise ConfigError(
-            f"--nfe {nfe} does not allow a single step of {name}, which takes {claims.evaluations} evaluations a step "
-            f"and {fixed} at the end."
+            f"--nfe {nfe} does not allow a single step of {name}{guided}, which takes {a_step} evaluations a step and "
+            f"{fixed} at the end."
         )
     return steps
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -102,4 +103,6 @@ def _default(field: dict[str, Any]) -> str:
 def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {_in_words(each)}" for name, each in value.items())
     return "none" if value is None else str(value)

@@ -4,6 +4,7 @@ Variances differ from dimension to dimension: on a problem with one number an er
 """
 
 from collections.abc import Mapping
+from math import prod
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from fokker.exact import Gaussian, Mixture, PointMass
 from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
 from fokker.table import Betas, Sigmas
 
-__all__ = ["CONTINUOUS", "EVENT_SHAPES", "PERTURBATIONS", "gaussian", "mixture", "normal", "point_mass"]
+__all__ = ["CONTINUOUS", "EVENT_SHAPES", "PERTURBATIONS", "correlated", "gaussian", "mixture", "normal", "point_mass"]
 
 CONTINUOUS: Mapping[str, Perturbation] = {"vp": VP(), "ve": VE(), "sub-vp": SubVP(), "cosine": Cosine()}
 """Perturbations without levels."""
@@ -37,6 +38,16 @@ def gaussian(perturbation: Perturbation) -> Gaussian:
     """Three independent numbers with means 1, -1, 0 and variances 0.05, 0.5, 2."""
     variances = torch.tensor([0.05, 0.5, 2.0], dtype=torch.float64)
     return Gaussian(perturbation, torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64), variances)
+
+
+def correlated(perturbation: Perturbation, event_shape: tuple[int, ...]) -> Gaussian:
+    """Normally distributed data of any event shape, with variances from 0.3 to 1.7; up to 16 numbers are correlated."""
+    d = prod(event_shape)
+    mean, variances = normal(*event_shape, seed=11) / 2, torch.linspace(0.3, 1.7, d, dtype=torch.float64)
+    if d > 16:
+        return Gaussian(perturbation, mean, variances)
+    basis = torch.linalg.qr(normal(d, d, seed=12)).Q
+    return Gaussian(perturbation, mean, basis * variances @ basis.T)
 
 
 def mixture(perturbation: Perturbation, event_shape: tuple[int, ...] = (2,)) -> Mixture:
