@@ -8,7 +8,7 @@ from fokker.errors import ConfigError
 from fokker.perturbation import VE, VP, Cosine, SubVP
 from fokker.prediction import Prediction
 from fokker.table import Betas, Sigmas
-from fokker.weighting import P2, EDMWeight, Likelihood, MinSNR, Sigma2, Simple
+from fokker.weighting import P2, EDMWeight, Likelihood, MinSNR, Sigma2, Simple, WeightingClaims
 
 D = torch.float64
 PERTURBATIONS = [VP(), SubVP(), VE(), Cosine(), Betas(), Sigmas(levels=10)]
@@ -79,6 +79,12 @@ def test_the_fields_have_the_values_of_the_sources_unless_given():
     assert MinSNR().gamma == 5.0  # Hang et al. (2023), section 4
     assert EDMWeight().sigma_data == 0.5  # Karras et al. (2022), table 1
     assert (P2().k, P2().gamma) == (1.0, 1.0)  # Choi et al. (2022), section 4
+
+
+def test_only_the_likelihood_depends_on_the_clock():
+    alone, clocked = WeightingClaims(log_snr_alone=True), WeightingClaims(log_snr_alone=False)
+    assert {w.claims for w in (Simple(), Sigma2(), MinSNR(), EDMWeight(), P2())} == {alone} == {WeightingClaims()}
+    assert Likelihood().claims == clocked
 
 
 @pytest.mark.parametrize("w", [Simple(), Sigma2(), Likelihood(), MinSNR(), EDMWeight(), P2()], ids=repr)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,7 +9,7 @@ from fokker.exact import Gaussian, Mixture
 from fokker.grid import Knots, Uniform
 from fokker.noise import PerSample, Recorded
 from fokker.perturbation import VE, VP
-from fokker.sampler import by_step, trajectory
+from fokker.sampler import Claims, by_step, trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
 from fokker_ddpm.ancestral import Ancestral
@@ -142,3 +144,10 @@ def test_the_field_changes_the_noise_and_is_checked():
     assert d["z"] > c["z"]
     with pytest.raises(ConfigError, match=r"Ancestral\.variance must be one of posterior, forward, got 'learned'"):
         Ancestral(variance="learned")
+
+
+def test_no_claim_is_missing():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    forward = Claims(weak_order=1, strong_order=1, stochastic=True)
+    assert Ancestral(variance="forward").claims == forward
+    assert Ancestral().claims == replace(forward, schedule_invariant=True, exact_on_point_mass=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,7 +9,7 @@ from fokker.exact import Gaussian, Mixture
 from fokker.grid import Uniform
 from fokker.noise import Recorded
 from fokker.perturbation import VE, VP, SubVP
-from fokker.sampler import trajectory
+from fokker.sampler import Claims, trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
 from fokker_ddpm.ancestral import Ancestral
@@ -122,3 +124,11 @@ def test_eta_changes_the_noise_and_is_checked():
         DDIM(eta=1.5)
     with pytest.raises(ConfigError, match=r"DDIM.eta must be at least 0"):
         DDIM(eta=-0.1)
+
+
+def test_no_claim_is_missing():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    exact = Claims(schedule_invariant=True, exact_on_point_mass=True)
+    assert DDIM().claims == replace(exact, order=1)
+    assert DDIM(eta=0.5).claims == replace(exact, stochastic=True)
+    assert DDIM(eta=1.0).claims == replace(exact, weak_order=1, strong_order=1, stochastic=True)

@@ -6,7 +6,7 @@ from fokker.exact import Gaussian, Mixture
 from fokker.grid import Uniform
 from fokker.noise import Recorded
 from fokker.perturbation import VE, VP, SubVP
-from fokker.sampler import trajectory
+from fokker.sampler import Claims, trajectory
 from fokker.testing.moments import affine_map
 from fokker.testing.order import convergence
 from fokker_sde.euler_maruyama import EulerMaruyama
@@ -87,3 +87,8 @@ def test_paths_converge_at_first_order_since_the_noise_is_additive(p):
     found = convergence(lambda n: float((end(n) - exact).square().mean().sqrt()), (32, 64, 128, 256))
     assert found.order == pytest.approx(1, abs=0.15)
     assert found.local_orders[-2:] == pytest.approx([1, 1], abs=0.15)
+
+
+def test_no_claim_is_missing():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    assert EulerMaruyama().claims == Claims(weak_order=1, strong_order=1, stochastic=True)

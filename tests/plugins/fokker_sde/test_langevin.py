@@ -6,7 +6,7 @@ from fokker.errors import ConfigError
 from fokker.exact import Gaussian, Mixture
 from fokker.noise import Recorded, Seeded
 from fokker.perturbation import VE, VP
-from fokker.sampler import by_step
+from fokker.sampler import Claims, by_step
 from fokker_sde.langevin import Langevin
 
 D = torch.float64
@@ -77,3 +77,8 @@ def test_the_variance_settles_where_the_documentation_says(d, ratio):
     # 250 updates are some 12 independent ones
     error = 3 * ratio * (2 / (12 * chains * d)) ** 0.5
     assert total / 250 == pytest.approx(ratio, abs=0.05 * ratio / d**0.5 + error + 0.005)
+
+
+def test_no_claim_is_missing():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    assert Langevin().claims == Claims(stochastic=True)

@@ -8,7 +8,7 @@ from fokker.grid import Uniform
 from fokker.model import Counted
 from fokker.noise import PerSample, Recorded
 from fokker.perturbation import VP
-from fokker.sampler import by_step, trajectory
+from fokker.sampler import Claims, by_step, trajectory
 from fokker_ddpm.ancestral import Ancestral
 from fokker_ddpm.ddim import DDIM
 from fokker_sde.euler_maruyama import EulerMaruyama
@@ -131,3 +131,16 @@ def test_impossible_fields_are_refused():
         PredictorCorrector(corrections=0)
     with pytest.raises(ConfigError, match=r"PredictorCorrector\.predictor must be a OneStep"):
         PredictorCorrector(predictor=Langevin())
+
+
+def test_the_parts_that_do_nothing_claim_no_evaluation():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    assert Identity().claims == Claims(evaluations=0)
+    assert Unchanged().claims == Claims(evaluations=0, stationary=True)
+
+
+def test_a_corrector_leaves_the_predictor_few_claims():
+    for predictor in (Ancestral(), DDIM()):
+        assert PredictorCorrector(predictor, Unchanged()).claims == predictor.claims
+    assert PredictorCorrector(DDIM(), AnnealedLangevin(), 3).claims == Claims(evaluations=4, at_end=3, stochastic=True)
+    assert PredictorCorrector(Identity(), AnnealedLangevin(temperature=0.0)).claims == Claims(at_end=1)

@@ -6,7 +6,7 @@ from fokker.exact import Gaussian, Mixture
 from fokker.grid import Knots, Uniform
 from fokker.noise import Recorded
 from fokker.perturbation import VE, VP, SubVP
-from fokker.sampler import trajectory
+from fokker.sampler import Claims, trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
 from fokker_sde.euler_maruyama import EulerMaruyama
@@ -77,3 +77,8 @@ def test_the_law_of_the_output_is_exact(p, steps, none, tweedie):
         found = affine_map(ReverseDiffusion(), model, Uniform(end=1e-3).times(p, steps), final=final)
         _, variance = found.push(torch.zeros(1, dtype=D), p.prior_std**2 * torch.eye(1, dtype=D))
         assert variance.item() ** 0.5 == pytest.approx(expected, abs=1e-7)
+
+
+def test_no_claim_is_missing():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    assert ReverseDiffusion().claims == Claims(weak_order=1, strong_order=1, stochastic=True)

@@ -7,7 +7,7 @@ from fokker.exact import Gaussian, Mixture
 from fokker.grid import Knots
 from fokker.noise import Recorded
 from fokker.perturbation import VE, VP
-from fokker.sampler import by_step, trajectory
+from fokker.sampler import Claims, by_step, trajectory
 from fokker.table import Sigmas
 from fokker.testing.moments import affine_map
 from fokker_sde.pc import Identity, PredictorCorrector
@@ -118,3 +118,10 @@ def test_both_fields_change_an_update_and_are_checked():
         AnnealedLangevin(step=0.0)
     with pytest.raises(ConfigError, match=r"AnnealedLangevin\.temperature must be at least 0"):
         AnnealedLangevin(temperature=-1.0)
+
+
+def test_no_claim_is_missing():
+    # the kit measures what is claimed; a claim that is gone would only be skipped
+    assert AnnealedLangevin().claims == Claims(stochastic=True, stationary=True)
+    assert AnnealedLangevin(temperature=0.5).claims == Claims(stochastic=True)
+    assert AnnealedLangevin(temperature=0.0).claims == Claims()
