@@ -159,7 +159,9 @@ def test_it_says_where_the_package_is_and_what_to_do_next(tmp_path, monkeypatch)
     result = invoke("leap-frog")
     assert result.exit_code == 0, result.output
     assert result.stdout == "fokker-leap-frog\n"
-    assert "fokker check leap-frog" in result.stderr and result.stderr.count("\n") == 1
+    assert result.stderr == (
+        "Next: python -m pip install -e ./fokker-leap-frog'[test]', pytest ./fokker-leap-frog, fokker check leap-frog.\n"
+    )
     text = (tmp_path / "fokker-leap-frog" / "src" / "fokker_leap_frog" / "sampler.py").read_text()
     assert "class LeapFrog(OneStep):" in text
 

@@ -1,5 +1,6 @@
 """`fokker new-plugin`: a package for a component of one's own."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -40,7 +41,8 @@ def new_plugin(app: App, name: str, kind: str, out: Path | None, force: bool, as
         print_json({"out": str(folder), "kind": kind, "name": name, "files": sorted(package.files)})
     else:
         click.echo(str(folder))
-    app.say(f"Next: python -m pip install -e '{folder}[test]', pytest {folder}, fokker check {name}.")
+    where = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")
+    app.say(f"Next: python -m pip install -e {where}'[test]', pytest {where}, fokker check {name}.")
 
 
 def _refuse_taken(app: App, package: Package) -> None:

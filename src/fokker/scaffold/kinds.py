@@ -54,7 +54,7 @@ KINDS: Mapping[str, Kind] = {
             f"{_SAMPLE} --sampler $name --nfe 21",
             f'{_SAMPLE} --force --sampler "pc:predictor=$name,corrector=langevin" --nfe 40',
         ),
-        ("ratio=2 / 3",),
+        ("ratio=0.5",),
         also=("predictor",),
     ),
     "predictor": Kind(
@@ -73,7 +73,9 @@ KINDS: Mapping[str, Kind] = {
         ("crowd=0.0", "crowd=1.0"),
     ),
     "guidance": Kind(
-        "A pull to a point.", (_TRAIN, f"{_SAMPLE} --guidance $name:point=1.0,precision=4.0"), ("point=1.0, precision=4.0",)
+        "A pull to a point.",
+        (_TRAIN, f"{_SAMPLE} --guidance $name:point=1.0,precision=4.0"),
+        ("point=1.0, precision=4.0",),
     ),
     "data": Kind(
         "Sine waves of two pitches.",

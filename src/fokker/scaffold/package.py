@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import metadata
 from importlib.resources import files
-from keyword import iskeyword
+from keyword import kwlist
 from pathlib import Path
 from string import Template
 
@@ -52,7 +52,7 @@ class Package:
                 f"'{self.name}' cannot name a {self.kind}: names are lower-case letters and digits joined by '-', and "
                 f"begin with a letter.{advice}"
             )
-        if iskeyword(self.cls) or any(self.cls in _bound(text) for text in self._modules()):
+        if self.kind != "recipe" and any(self.cls in _bound(text) for text in self._modules()):
             raise ConfigError(f"'{self.name}' would name the class {self.cls}, which is taken already: choose another.")
 
     @property
@@ -163,8 +163,8 @@ def write(package: Package, folder: Path, *, force: bool = False) -> None:
 
 
 def _bound(text: str) -> set[str]:
-    """The names that a module imports or defines."""
-    found = set(dir(builtins))
+    """The names that a module defines, imports or uses, and those that Python has taken."""
+    found = {*dir(builtins), *kwlist}
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             found |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
