@@ -1,5 +1,7 @@
 """Recipes with one defect each."""
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from fokker.plugins.host import load_plugins
 from fokker.testing.recipes import Recipe
 from fokker_networks.mlp import MLP
 
-FOLDER = tempfile.TemporaryDirectory()
+FOLDER = Path(tempfile.mkdtemp())
+atexit.register(shutil.rmtree, FOLDER)
 
 SOUND = """# A tiny model of the swiss roll.
 data = "swiss-roll:n=100"
@@ -62,7 +65,7 @@ def recipe(name, *changes):
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    path = Path(FOLDER.name) / f"{name}.toml"
+    path = FOLDER / f"{name}.toml"
     path.write_text(text)
     return Recipe(str(path), REGISTRY)
 
