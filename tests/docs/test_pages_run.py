@@ -3,25 +3,26 @@
 Blocks are run in the order of the page, in a folder of its own, by the rule of their fence:
 
     ```python                       run, in one namespace for the page
-    ```LANGUAGE title="path"        written to that path, relative to the folder
-    ```sh or ```bash                its lines that call fokker are run, and must succeed
+    ```LANGUAGE title="path"        written to that path, relative to the folder; a pyproject.toml is installed
+    ```diff title="path"            applied to that file, whose lines must be there
+    ```sh or ```bash                its lines that call fokker, or pytest on a folder, are run, and must succeed
     ```console                      its lines `$ fokker ...` are run, and must print the lines that follow each of them,
                                     in this order; `...` stands for any lines
     <!-- not run: why -->           before a fence of commands: they are only parsed, and their components built
 
-The commands of the gallery take long, and are only parsed.
+What `fokker new-plugin` writes is installed at once. The commands of the gallery take long, and are only parsed.
 """
 
-import importlib.util
+import importlib
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,11 @@ class Reader:
 
     folder: Path
     namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "page"})
-    plugins: list[EntryPoint] = field(default_factory=list)
-    _host: Host | None = None
+    sources: list[Path] = field(default_factory=list)
 
     @property
     def host(self) -> Host:
-        if self._host is None:
-            self._host = load_plugins([*entry_points(group="fokker"), *self.plugins], environ={"FOKKER_STRICT": "1"})
-        return self._host
+        return load_plugins(environ={"FOKKER_STRICT": "1"})
 
     def read(self, block: Block, page: str) -> None:
         if block.title is not None:
@@ -92,9 +90,11 @@ class Reader:
             code = "\n" * (block.line - 1) + block.code  # so that a traceback has the page's line
             exec(compile(code, page, "exec", dont_inherit=True), self.namespace)
         elif block.language in ("sh", "bash"):
-            for command in commands(block.code):
+            for program, command in commands(block.code):
                 if block.skipped or page.startswith("docs/gallery/"):
                     self.parse(command)
+                elif program == "pytest":
+                    self.test(*command)
                 else:
                     done = self.run(command)
                     assert done.exit_code == 0, f"{page}: {command}\n{done.output}"
@@ -109,34 +109,57 @@ class Reader:
     def write(self, block: Block) -> None:
         path = self.folder / str(block.title)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.code, encoding="utf-8")
+        if block.language == "diff":
+            path.write_text(patched(path.read_text(encoding="utf-8"), block.code), encoding="utf-8")
+        else:
+            path.write_text(block.code, encoding="utf-8")
         if path.name == "pyproject.toml":
-            project = tomllib.loads(block.code)
-            found = project["project"]["entry-points"]["fokker"]
-            sys.path.insert(0, str(path.parent / "src"))
-            self.plugins += [EntryPoint(name, module, "fokker") for name, module in found.items()]
-            self._host = None
-        if path.name.startswith("test_"):
-            self.test(path)
+            self.install(path)
 
-    def test(self, path: Path) -> None:
-        """Run a page's own tests: functions without arguments."""
-        loader = importlib.util.spec_from_file_location(path.stem, path)
-        assert loader is not None and loader.loader is not None
-        module = importlib.util.module_from_spec(loader)
-        loader.loader.exec_module(module)
-        tests = [value for name, value in vars(module).items() if name.startswith("test_")]
-        assert tests
-        for test in tests:
-            test()
+    def install(self, pyproject: Path) -> None:
+        """What pip does for an editable package: its sources are on the path, and its metadata beside them."""
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        source, found = pyproject.parent / "src", project["entry-points"]["fokker"]
+        info = source / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir(parents=True)
+        info.joinpath("METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8"
+        )
+        lines = ["[fokker]", *(f"{name} = {module}" for name, module in found.items()), ""]
+        info.joinpath("entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+        self.sources.append(source)
+        sys.path.insert(0, str(source))
+        importlib.invalidate_caches()
+
+    def test(self, *arguments: str) -> None:
+        """Run a page's own tests, in a process of their own."""
+        path = os.pathsep.join(map(str, self.sources))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=self.folder,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def run(self, command: list[str], *, smaller: bool = True) -> Result:
         """Run a command of fokker as the page has it, or with fewer steps and samples."""
+        self.forget()  # what a page has changed since
         arguments = shrunk(command) if smaller else command
         done = CliRunner().invoke(cli, arguments, obj=App(loaded=self.host))
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise AssertionError(f"{shlex.join(command)}\n{done.output}") from done.exception
+        if command[0] == "new-plugin" and done.exit_code == 0:
+            self.install(self.folder / done.stdout.strip() / "pyproject.toml")
         return done
+
+    def forget(self) -> None:
+        """Forget the modules of the folder, as a new process does."""
+        importlib.invalidate_caches()
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(str(self.folder)):
+                del sys.modules[name]
 
     def parse(self, command: list[str]) -> None:
         """See that the command exists, takes these options, and that the components in them are there."""
@@ -152,30 +175,39 @@ class Reader:
                     config.build(self.host, parameter.type.kind, parse(spec))
 
 
-def commands(code: str) -> Iterator[list[str]]:
-    """The calls of fokker in a block of shell lines, without variables in front."""
+def commands(code: str) -> Iterator[tuple[str, list[str]]]:
+    """The calls of fokker and of pytest in a block of shell lines, without variables in front."""
     for line in code.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
-        if words and words[0] == "fokker":
+        if words and words[0] in ("fokker", "pytest"):
             end = next((i for i, word in enumerate(words) if word in (">", "|")), len(words))
-            yield words[1:end]
+            yield words[0], words[1:end]
 
 
 def sessions(code: str) -> Iterator[tuple[list[str], list[str]]]:
     """The commands of a console, each with what it prints."""
     for part in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
         first, *expected = part.splitlines()
-        (command,) = commands(first)
+        ((_, command),) = commands(first)
         yield command, expected
 
 
+def patched(text: str, diff: str) -> str:
+    """A text with the lines that begin with - replaced by those that begin with +."""
+    for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", diff, re.MULTILINE):
+        before, after = (re.sub(r"^.", "", lines, flags=re.MULTILINE) for lines in (old, new))
+        assert text.count(before) == 1, f"these lines are not there once:\n{before}"
+        text = text.replace(before, after)
+    return text
+
+
 def missing_line(expected: list[str], printed: list[str]) -> str | None:
-    """The first expected line that is not printed after the one before it; spaces around lines do not count."""
-    lines = iter([line.strip() for line in printed])
+    """The first expected line that is not printed after the one before it; how wide columns are does not count."""
+    lines = iter([line.split() for line in printed])
     for line in expected:
-        if line.strip() not in ("", "...") and line.strip() not in lines:
+        if line.split() not in ([], ["..."]) and line.split() not in lines:
             return line
     return None
 
@@ -220,13 +252,12 @@ def reader(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before, environ = set(sys.modules), dict(os.environ)
-    yield Reader(tmp_path)
+    environ = dict(os.environ)
+    found = Reader(tmp_path)
+    yield found
     os.environ.clear()
     os.environ.update(environ)
-    for name in set(sys.modules) - before:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    found.forget()
 
 
 @pytest.mark.parametrize("page", [name for name, path in PAGES.items() if has_work(path)])
@@ -253,10 +284,17 @@ def test_the_readers_see_what_is_wrong(reader):
         reader.read(next(blocks("```sh\nfokker list --colour\n```\n")), "page")
     with pytest.raises(click.NoSuchOption):
         reader.read(next(blocks("<!-- not run: no data -->\n```sh\nfokker train --colour\n```\n")), "page")
+    with pytest.raises(AssertionError, match="not there once"):
+        patched("a\nb\n", "-c\n+d\n")
+    assert patched("a\nb\nc\n", " a\n-b\n+d\n+e\n") == "a\nd\ne\nc\n"
+    Path("test_wrong.py").write_text("def test_wrong():\n    assert False\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="1 failed"):
+        reader.read(next(blocks("```sh\npytest test_wrong.py\n```\n")), "page")
     with pytest.raises(ZeroDivisionError):
         reader.read(next(blocks("```python\n1 / 0\n```\n")), "page")
     assert missing_line(["a", "...", "c"], ["a", "b", "c"]) is None
     assert missing_line(["c", "a"], ["a", "b", "c"]) == "a"
+    assert missing_line(["a b"], ["a   b"]) is None
 
 
 def test_training_and_sampling_are_made_smaller():
