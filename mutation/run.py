@@ -50,6 +50,9 @@ PYTEST = (
 """No plugins, no rewritten asserts: a verdict is wanted, soon."""
 
 
+VERDICTS = ("killed", "timed out", "survived")
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A module with one change: the changed line as it was and as it is, and the whole text."""
@@ -74,7 +77,7 @@ class Trial:
     deadline: float
 
     def verdict(self) -> str | None:
-        """`killed`, `survived` or `timed out`; None while the tests run."""
+        """One of VERDICTS; None while the tests run."""
         status = self.process.exitcode
         if status is None and time.monotonic() < self.deadline:
             return None
@@ -166,17 +169,8 @@ def explanations() -> dict[tuple[str, str], str]:
     return {(group["module"], line): group["why"] for group in groups for line in group["mutants"]}
 
 
-def main() -> None:
-    """Run the mutants of some modules or of all; fail if one survives that survivors.toml does not explain."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("modules", nargs="*", help="paths as in mutants.toml; all unless given")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time; one for each core")
-    arguments = parser.parse_args()
-    paths, jobs = arguments.modules or list(CONFIG["tests"]), arguments.jobs
-    if unknown := set(paths) - set(CONFIG["tests"]):
-        parser.error(f"mutants.toml names no tests for {', '.join(sorted(unknown))}")
-
-    begin = time.monotonic()
+def prepare() -> None:
+    """What all processes share: the folder, the libraries, and few examples that are the same in every process."""
     os.chdir(ROOT)
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     settings.register_profile(
@@ -190,28 +184,48 @@ def main() -> None:
     )
     for name in PRELOADED:
         importlib.import_module(name)
-    expect_passing(paths, jobs)
 
-    explained = explanations()
-    unexplained = 0
+
+def print_counts(counts: dict[str, Counter[str]]) -> None:
+    """A table of the verdicts, with a line for each module and one for all."""
+    print(f"\n{'module':52}{'mutants':>10}" + "".join(f"{verdict:>11}" for verdict in VERDICTS))
+    for path, count in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
+        print(f"{path:52}{count.total():10}" + "".join(f"{count[verdict]:11}" for verdict in VERDICTS))
+
+
+def main() -> None:
+    """Run the mutants of some modules or of all; fail where the survivors are not those of survivors.toml."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("modules", nargs="*", help="paths as in mutants.toml; all unless given")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time; one for each core")
+    arguments = parser.parse_args()
+    paths, jobs = arguments.modules or list(CONFIG["tests"]), arguments.jobs
+    if unknown := set(paths) - set(CONFIG["tests"]):
+        parser.error(f"mutants.toml names no tests for {', '.join(sorted(unknown))}")
+
+    begin = time.monotonic()
+    prepare()
+    expect_passing(paths, jobs)
+    explained = {key: why for key, why in explanations().items() if key[0] in paths}
+    survivors = set()
     counts = {path: Counter[str]() for path in paths}
     for mutant, verdict, _ in judge((mutant for path in paths for mutant in mutants(path)), jobs):
         counts[mutant.path][verdict] += 1
         if verdict == "survived":
-            why = explained.get((mutant.path, mutant.line))
-            unexplained += why is None
-            print(f"{mutant}\n  {why or 'UNEXPLAINED'}", flush=True)
+            survivors.add((mutant.path, mutant.line))
+            print(f"{mutant}\n  {explained.get((mutant.path, mutant.line), 'UNEXPLAINED')}", flush=True)
         elif verdict == "timed out":
             print(f"{mutant}\n  timed out", flush=True)
 
-    verdicts = ("killed", "timed out", "survived")
+    print_counts(counts)
     total = sum(counts.values(), Counter())
-    print(f"\n{'module':52}{'mutants':>10}" + "".join(f"{verdict:>11}" for verdict in verdicts))
-    for path, count in [*counts.items(), ("all", total)]:
-        print(f"{path:52}{count.total():10}" + "".join(f"{count[verdict]:11}" for verdict in verdicts))
-    share = 1 - total["survived"] / total.total()
-    print(f"\n{share:.1%} killed in {(time.monotonic() - begin) / 60:.0f} minutes; {unexplained} survivors unexplained")
-    sys.exit(1 if unexplained else 0)
+    minutes, new = (time.monotonic() - begin) / 60, len(survivors - explained.keys())
+    print(
+        f"\n{1 - total['survived'] / total.total():.1%} noticed in {minutes:.0f} minutes; {new} survivors unexplained"
+    )
+    for path, line in sorted(explained.keys() - survivors):
+        print(f"survivors.toml explains a mutant of {path} that is noticed, or gone: {line}")
+    sys.exit(1 if survivors != explained.keys() else 0)
 
 
 if __name__ == "__main__":

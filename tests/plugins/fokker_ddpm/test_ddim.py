@@ -64,6 +64,13 @@ def test_it_is_equation_12(eta):
     assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
+def test_the_share_of_eps_is_not_lost_in_rounding():
+    # where sigma_s is far below sigma_t, tau is sigma_s to the last bit and may be rounded above it
+    p, s = VE(sigma_min=1e-8, sigma_max=1e6), torch.linspace(0.001, 0.9, 999, dtype=D)
+    share = DDIM(eta=1.0).coefficients(p, torch.ones((), dtype=D), s)["eps"]
+    assert bool((share >= 0).all() and (share <= p.sigma(s)).all())
+
+
 def test_at_eta_0_it_is_euler_in_sigma_over_alpha():
     # Song et al. (2021), eq. 14: with y = x / alpha and r = sigma / alpha, dy/dr = eps
     p, x = VP(), normal(4, 2)
