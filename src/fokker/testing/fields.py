@@ -43,11 +43,11 @@ def _has_effect(
 ) -> Callable[[], str | None]:
     def body() -> str | None:
         tried = []
-        for base in _bases(component):
+        for k, base in enumerate(_bases(component)):
             current = getattr(base, name)
-            values = examples(field_values(annotation, current), _VALUES)
+            values = [v for v in examples(field_values(annotation, current), _VALUES) if v != current]
             before = None
-            for value in (v for v in values if v != current):
+            for value in values if k == 0 else values[:2]:
                 try:
                     other = dataclasses.replace(base, **{name: value})
                 except FokkerError:  # this value does not go with the other fields

@@ -211,7 +211,7 @@ def even(start: float, end: float, n: int) -> Tensor:
 
 
 def uneven(start: float, end: float, n: int) -> Tensor:
-    """Times whose distances are as 1 : 2.5 : 1.6, over and over.
+    """Times whose distances are as 1 : 2.5 : 1.6, over and over; take multiples of 3 for `n`.
 
     On any smooth grid neighbouring steps become equal as they become small, which hides a multistep method's mistake
     about their ratio. These never do.
