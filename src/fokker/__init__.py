@@ -18,8 +18,11 @@ from fokker.errors import ConfigError, FokkerError
 
 if TYPE_CHECKING:
     from fokker.config import build
-    from fokker.data import DataSource
+    from fokker.data import DataSource, Examples, Transform
     from fokker.grid import Grid
+    from fokker.guidance import Guidance
+    from fokker.label import Label
+    from fokker.metric import Metric
     from fokker.model import ScoreModel
     from fokker.network import DataSpec, Network
     from fokker.noise import Noise
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from fokker.plugins.host import load_plugins
     from fokker.prediction import Prediction
     from fokker.sampler import Claims, Corrector, OneStep, Sampler, State, sample
+    from fokker.weighting import Weighting
 
     __version__: str
 
@@ -38,8 +42,12 @@ __all__ = [
     "Corrector",
     "DataSource",
     "DataSpec",
+    "Examples",
     "FokkerError",
     "Grid",
+    "Guidance",
+    "Label",
+    "Metric",
     "Network",
     "Noise",
     "Objective",
@@ -50,6 +58,8 @@ __all__ = [
     "Sampler",
     "ScoreModel",
     "State",
+    "Transform",
+    "Weighting",
     "__version__",
     "build",
     "component",
@@ -66,7 +76,11 @@ _HOMES = {
     "Corrector": "fokker.sampler",
     "DataSource": "fokker.data",
     "DataSpec": "fokker.network",
+    "Examples": "fokker.data",
     "Grid": "fokker.grid",
+    "Guidance": "fokker.guidance",
+    "Label": "fokker.label",
+    "Metric": "fokker.metric",
     "Network": "fokker.network",
     "Noise": "fokker.noise",
     "Objective": "fokker.objective",
@@ -77,6 +91,8 @@ _HOMES = {
     "Sampler": "fokker.sampler",
     "ScoreModel": "fokker.model",
     "State": "fokker.sampler",
+    "Transform": "fokker.data",
+    "Weighting": "fokker.weighting",
     "build": "fokker.config",
     "load_plugins": "fokker.plugins.host",
     "sample": "fokker.sampler",
