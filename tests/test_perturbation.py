@@ -55,7 +55,7 @@ def test_the_fields_have_the_values_of_the_sources_unless_given():
     assert (Cosine().log_snr_min, Cosine().t_min) == (-12.0, 1e-3)
 
 
-@pytest.mark.parametrize("p", [VP(), SubVP(), VE(), Cosine(), SubVP(beta_max=1e6)], ids=repr)
+@pytest.mark.parametrize("p", [VP(), SubVP(), VE(), Cosine(), SubVP(beta_max=120.0), SubVP(beta_max=1e6)], ids=repr)
 def test_time_inverts_log_snr_and_stays_within_0_and_1(p):
     t = torch.linspace(0, 1, 1001, dtype=D)[1:]
     assert_close(p.time(p.log_snr(t)), t, rtol=1e-10, atol=1e-15)

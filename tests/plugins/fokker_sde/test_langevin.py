@@ -42,7 +42,7 @@ def test_an_update_has_the_norms_of_algorithm_4_for_each_sample(event):
 def test_the_step_stays_bounded_where_the_score_vanishes():
     model = Gaussian(VE(), torch.zeros(3), torch.tensor(1.0))
     z, sigma = normal(1, 3), VE().scales(0.6, torch.zeros(1))[1]
-    found = update(Langevin(snr=0.16), model, torch.zeros(1, 3, dtype=D), 0.6, Recorded([z]))
+    found = update(Langevin(), model, torch.zeros(1, 3, dtype=D), 0.6, Recorded([z]))
     assert_close(found, 2 * 0.16 * sigma * z, rtol=1e-12, atol=0)
 
 

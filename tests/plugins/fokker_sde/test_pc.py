@@ -6,7 +6,7 @@ from fokker.errors import ConfigError
 from fokker.exact import Mixture
 from fokker.grid import Uniform
 from fokker.model import Counted
-from fokker.noise import PerSample, Recorded
+from fokker.noise import PerSample, Recorded, Zero
 from fokker.perturbation import VP
 from fokker.sampler import Claims, by_step, trajectory
 from fokker_ddpm.ancestral import Ancestral
@@ -49,6 +49,25 @@ def test_it_corrects_at_every_level_and_predicts_between_them(predictor, correct
         if k < 4:
             x = predictor.step(MODEL, x, t, float(grid[k + 1]), predict[k], noise)
     assert torch.equal(found, x)
+
+
+class Heard(Zero):
+    """Remembers for which steps it was asked."""
+
+    def __init__(self):
+        self.steps = []
+
+    def __call__(self, x, t=None, s=None):
+        self.steps.append((t, s))
+        return super().__call__(x, t, s)
+
+
+def test_states_and_steps_are_at_the_times_of_the_grid():
+    grid, noise = Uniform().times(P, 3), Heard()
+    states = list(PredictorCorrector(Ancestral(), AnnealedLangevin()).trajectory(MODEL, normal(3, 2), grid, noise))
+    a, b, c, d = grid.tolist()
+    assert [state.t for state in states] == [a, b, c, d]
+    assert noise.steps == [(a, a), (a, b), (b, b), (b, c), (c, c), (c, d), (d, d)]
 
 
 def test_a_grid_of_one_level_is_corrected_once():
@@ -109,6 +128,13 @@ def test_evaluations_on_ten_steps(sampler, evaluations):
     ):
         pass
     assert model.calls == evaluations == 10 * sampler.claims.evaluations + sampler.claims.at_end
+
+
+def test_the_default_is_the_signal_to_noise_ratio_of_the_source():
+    # Song et al. (2021), appendix G: reverse diffusion and r = 0.16, where a step is 2 r^2 sigma^2
+    sampler = PredictorCorrector()
+    assert (sampler.predictor, sampler.corrections) == (ReverseDiffusion(), 1)
+    assert sampler.corrector.step == pytest.approx(2 * 0.16**2, rel=0.03)
 
 
 def test_every_field_changes_the_states():
