@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.exact import Mixture
 from fokker.grid import Uniform
@@ -163,6 +164,29 @@ def test_the_parts_that_do_nothing_claim_no_evaluation():
     # the kit measures what is claimed; a claim that is gone would only be skipped
     assert Identity().claims == Claims(evaluations=0)
     assert Unchanged().claims == Claims(evaluations=0, stationary=True)
+
+
+@component
+class Searching(Identity):
+    """Evaluates as often as it takes."""
+
+    @property
+    def claims(self):
+        return Claims(evaluations=None)
+
+
+@component
+class Mending(Unchanged):
+    """Evaluates as often as it takes."""
+
+    @property
+    def claims(self):
+        return Claims(evaluations=None)
+
+
+@pytest.mark.parametrize(("predictor", "corrector"), [(Searching(), Unchanged()), (Identity(), Mending())])
+def test_evaluations_that_vary_are_not_added_up(predictor, corrector):
+    assert PredictorCorrector(predictor, corrector).claims.evaluations is None
 
 
 def test_a_corrector_leaves_the_predictor_few_claims():
