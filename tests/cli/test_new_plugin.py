@@ -160,7 +160,8 @@ def test_it_says_where_the_package_is_and_what_to_do_next(tmp_path, monkeypatch)
     assert result.exit_code == 0, result.output
     assert result.stdout == "fokker-leap-frog\n"
     assert result.stderr == (
-        "Next: python -m pip install -e ./fokker-leap-frog'[test]', pytest ./fokker-leap-frog, fokker check leap-frog.\n"
+        "Next: python -m pip install -e ./fokker-leap-frog'[test]', pytest ./fokker-leap-frog, "
+        "fokker check leap-frog.\n"
     )
     text = (tmp_path / "fokker-leap-frog" / "src" / "fokker_leap_frog" / "sampler.py").read_text()
     assert "class LeapFrog(OneStep):" in text
