@@ -219,10 +219,12 @@ def main() -> None:
 
     print_counts(counts)
     total = sum(counts.values(), Counter())
-    minutes, new = (time.monotonic() - begin) / 60, len(survivors - explained.keys())
+    minutes, busy = (time.monotonic() - begin) / 60, sum(os.times()[:4]) / 60
     print(
-        f"\n{1 - total['survived'] / total.total():.1%} noticed in {minutes:.0f} minutes; {new} survivors unexplained"
+        f"\n{1 - total['survived'] / total.total():.1%} noticed in {minutes:.0f} minutes, {busy:.0f} of processor time"
     )
+    for path, line in sorted(survivors - explained.keys()):
+        print(f"survivors.toml does not explain a mutant of {path} that survives: {line}")
     for path, line in sorted(explained.keys() - survivors):
         print(f"survivors.toml explains a mutant of {path} that is noticed, or gone: {line}")
     sys.exit(1 if survivors != explained.keys() else 0)
