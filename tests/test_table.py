@@ -117,6 +117,17 @@ def test_index_counts_from_the_smallest_noise(p):
         p.index(tensor(1.0, 0.9))
 
 
+@pytest.mark.parametrize("p", [Betas(steps=50), Betas(schedule="cosine"), Sigmas(levels=7)], ids=repr)
+def test_the_levels_are_those_of_the_table(p):
+    alpha, sigma = p.tabulated
+    assert_close(p.alpha(p.knots), alpha, rtol=1e-13, atol=0)
+    assert_close(p.sigma(p.knots), sigma, rtol=1e-13, atol=0)
+
+
+def test_a_table_of_betas_ends_in_a_standard_normal():
+    assert Betas().prior_std == 1 and Betas(steps=10, end=0.1).prior_std == 1
+
+
 def test_every_field_changes_the_table():
     def differ(a, b):
         return a.table.shape != b.table.shape or not torch.allclose(a.table, b.table)
@@ -167,6 +178,10 @@ def test_every_field_changes_the_table():
             "Betas.end has no meaning with schedule = 'cosine'; leave it out.",
         ),
         (
+            lambda: Betas(schedule="values", values=(0.1, 0.2), start=0.1, end=0.2),
+            "Betas.start has no meaning with schedule = 'values'; leave it out.",
+        ),
+        (
             lambda: Betas(values=(0.1, 0.2)),
             "Betas.values and schedule = 'values' go together; give both or neither.",
         ),
@@ -196,6 +211,13 @@ def test_the_interpolant_passes_through_its_points_and_turns_only_where_they_do(
     assert_close(f(t), y, rtol=1e-15, atol=0)
     fine = torch.linspace(0, 1, 2001, dtype=D)
     assert bool((f(fine).diff() > 0).all())
+
+
+def test_the_interpolant_is_exact_to_the_last_bit_on_its_knots():
+    t = tensor(0.0, 0.1, 0.5, 1.0)
+    for seed in range(50):  # y_i + (y_j - y_i) is not always y_j
+        y = torch.rand(4, dtype=D, generator=torch.Generator().manual_seed(seed)).log()
+        assert torch.equal(MonotoneCubic(t, y)(t), y)
 
 
 def test_the_interpolant_reproduces_a_line():
