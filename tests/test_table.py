@@ -152,10 +152,6 @@ def test_every_field_changes_the_table():
         (lambda: Sigmas(minimum=2.0, maximum=1.0), "Sigmas.maximum must be greater than minimum = 2, got 1."),
         (lambda: Sigmas(levels=1), "Sigmas.levels must be at least 2, got 1."),
         (
-            lambda: Sigmas(values=(1.0, 2.0), levels=2),
-            "Sigmas takes either values, or minimum, maximum and levels; got both.",
-        ),
-        (
             lambda: Sigmas(values=(2.0, 1.0)),
             "Sigmas.values must ascend strictly, smallest noise first; reverse a table that descends.",
         ),
@@ -200,6 +196,12 @@ def test_impossible_tables_are_refused_in_one_line(make, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("field", [{"minimum": 0.1}, {"maximum": 2.0}, {"levels": 2}], ids=str)
+def test_given_sigmas_exclude_every_other_field(field):
+    with pytest.raises(ConfigError, match="Sigmas takes either values, or minimum, maximum and levels; got both"):
+        Sigmas(values=(0.1, 2.0), **field)
+
+
 def test_two_equal_levels_are_refused():
     with pytest.raises(ConfigError, match=r"Sigmas\.values must ascend strictly"):
         Sigmas(values=(1.0, 2.0, 2.0))
@@ -218,6 +220,11 @@ def test_the_interpolant_is_exact_to_the_last_bit_on_its_knots():
     for seed in range(50):  # y_i + (y_j - y_i) is not always y_j
         y = torch.rand(4, dtype=D, generator=torch.Generator().manual_seed(seed)).log()
         assert torch.equal(MonotoneCubic(t, y)(t), y)
+
+
+def test_single_precision_times_are_looked_up_in_double_precision():
+    f, t = Betas()._interpolant, torch.linspace(0.001, 1, 999)
+    assert torch.equal(f(t), f(t.double()).float())
 
 
 def test_the_interpolant_reproduces_a_line():
