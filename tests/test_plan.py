@@ -277,3 +277,34 @@ def test_log_snr_at_the_end_is_that_of_the_table(registry):
     plan = resolve(registry, {"data": "moons:n=50", "perturbation": "betas:steps=1000,start=0.001,end=0.01"})
     bar = np.prod(1 - np.linspace(0.001, 0.01, 1000))
     assert check(plan)[0].terminal_log_snr == pytest.approx(log(bar / (1 - bar)), rel=1e-6)
+
+
+def test_the_way_down_is_tried_with_a_network_that_says_nothing(registry, array):
+    from fokker.component import component
+
+    @component
+    class Flow(VP):
+        """alpha = 1 - t, sigma = t."""
+
+        def alpha(self, t):
+            return 1 - t
+
+        def log_alpha(self, t):
+            return (1 - t).log()
+
+        def sigma(self, t):
+            return t
+
+    registry.perturbation("checked-flow", Flow)
+    tables = {
+        "data": array(2),
+        "perturbation": "checked-flow",
+        "objective": {"name": "denoising", "times_in": "uniform"},
+        "sample": {"sampler": "ddim", "grid": "uniform"},
+    }
+    for parameterization, expected in (("v", []), ("eps", ["sample"])):
+        _, problems = check(resolve(registry, {**tables, "parameterization": parameterization}))
+        assert [p.where for p in problems] == expected
+    assert (
+        "x0 does not follow from eps where alpha = 0; take another parameterization, such as v" in problems[0].message
+    )

@@ -72,7 +72,9 @@ def test_an_error_can_be_caught_as_arithmetic():
 def test_a_vanishing_scale_of_one_example_is_refused_too():
     x = torch.zeros(2, 2)
     alpha = torch.tensor([[1.0], [0.0]])
-    with pytest.raises(SingularError, match="x0 does not follow from eps where alpha = 0; stop at an earlier time"):
+    with pytest.raises(
+        SingularError, match="x0 does not follow from eps where alpha = 0; take another parameterization"
+    ):
         _ = Prediction(x, alpha, torch.ones(2, 1), eps=x).x0
 
 

@@ -397,3 +397,9 @@ class TestLoop:
             if state.t < 0.9:
                 break
         assert sampler in ADAPTIVE or model.calls < 60
+
+
+def test_coefficients_that_are_not_finite_are_refused_by_the_number_of_their_step():
+    coefficients = {"x": torch.ones(3, dtype=D), "eps": torch.tensor([1.0, 2.0, float("nan")], dtype=D)}
+    with pytest.raises(ConfigError, match="Step 3 of 3 has no finite coefficient 'eps': sigma is 0 at the last time"):
+        by_step(coefficients)

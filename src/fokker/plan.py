@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from annotated_types import Ge
+from torch import Tensor
 
 from fokker import config
 from fokker.component import component
@@ -23,11 +24,11 @@ from fokker.grid import Grid
 from fokker.label import Label
 from fokker.model import NetworkModel
 from fokker.network import DataSpec, Network
-from fokker.noise import Seeded, block_seed
+from fokker.noise import Seeded, Zero, block_seed
 from fokker.objective import Objective
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation
-from fokker.sampler import Final, Sampler, check_grid
+from fokker.sampler import Final, Sampler, check_grid, trajectory
 from fokker.spec import as_spec
 from fokker.training.settings import TrainSettings
 
@@ -289,6 +290,8 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         attempt("sample.grid", lambda: check_grid(grid))
         if not any(q.where == "label" for q in problems):
             attempt("sample.grid", lambda: plan.label(p, grid))
+    if not problems:
+        attempt("sample", lambda: _dry_run(plan))
     examples = attempt("data", lambda: plan.data.open("train"))
     if examples is not None and len(examples) == 0:
         problems.append(Problem("data", "The data has no training examples."))
@@ -312,6 +315,31 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         ),
         problems,
     )
+
+
+class _Silent(torch.nn.Module):
+    """A network that answers zero."""
+
+    def forward(self, x: Tensor, label: Tensor, cond: object = None) -> Tensor:
+        return torch.zeros_like(x)
+
+
+def _dry_run(plan: Plan) -> None:
+    """Go down the grid once with a network that answers zero, for what does not exist at one of its ends.
+
+    Raises:
+        ConfigError: If the state does not stay finite.
+    """
+    p, s = plan.perturbation, plan.sample
+    model = NetworkModel(_Silent(), p, plan.parameterization, plan.label)
+    x = torch.full((1, 1), p.prior_std)
+    for state in trajectory(model, s.sampler, s.grid.times(p, s.steps), Zero(), x, final=s.final):
+        if not bool(state.x.isfinite().all()):
+            t = float(torch.as_tensor(state.t).max())
+            raise ConfigError(
+                f"The sampler does not stay finite at t = {t:.4g}, whatever the network; take more steps, end the grid "
+                "earlier, or choose another sampler."
+            )
 
 
 def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:

@@ -168,9 +168,11 @@ class Prediction:
 
     def _refuse_zero(self, scale: Scale, name: str, what: str) -> None:
         if scale == 0 if isinstance(scale, float) else bool((torch.as_tensor(scale) == 0).any()):
-            raise SingularError(
-                f"{name} does not follow from {self.primary} where {what} = 0; stop at an earlier time."
-            )
+            mend = {
+                "alpha": "take another parameterization, such as v, or a perturbation whose alpha(1) is above 0",
+                "sigma": "end the grid before t = 0, or take another parameterization, such as v",
+            }.get(what, "keep away from this time")
+            raise SingularError(f"{name} does not follow from {self.primary} where {what} = 0; {mend}.")
 
     def residual(self, x0: Tensor, eps: Tensor) -> tuple[Tensor, Scale]:
         """How far the primary is from its target, in the primary's own units.

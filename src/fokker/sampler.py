@@ -189,8 +189,20 @@ class Corrector(ABC):
 
 
 def by_step(coefficients: Mapping[str, Tensor]) -> list[dict[str, float]]:
-    """Turn coefficients of a whole grid, tensors (N,), into one dictionary of Python floats per step."""
+    """Turn coefficients of a whole grid, tensors (N,), into one dictionary of Python floats per step.
+
+    Raises:
+        ConfigError: If one of them is not finite, as where a formula divides by a sigma or alpha that is 0.
+    """
     names = list(coefficients)
+    for name in names:
+        bad = (~coefficients[name].isfinite()).nonzero()
+        if len(bad):
+            k = int(bad[0])
+            raise ConfigError(
+                f"Step {k + 1} of {len(coefficients[name])} has no finite coefficient '{name}': sigma is 0 at the last "
+                "time, or alpha at the first. End the grid before t = 0, or choose another sampler or perturbation."
+            )
     columns = [coefficients[name].tolist() for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -134,3 +134,16 @@ def test_nothing_is_left_in_the_folder(host, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("min-snr", host=host).exit_code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_registered_as_what_it_is_not_fails_and_stops_nothing(host):
+    host.registry.predictor("late", Late)
+    done = run("late", "--json", "--quiet", host=host)
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    (wrong,) = [o for o in found if o["check"] == "registration"]
+    assert (wrong["component"], wrong["status"]) == ("predictor late", "failed")
+    assert "is not a OneStep" in wrong["detail"]
+    assert {o["component"] for o in found} == {"grid late", "predictor late"}
+    everything = run("--all", "--kind", "predictor", "--json", "--quiet", host=host)
+    assert len({o["component"] for o in json.loads(everything.stdout)}) == len(host.registry.names("predictor"))

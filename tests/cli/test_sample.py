@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from safetensors import safe_open
 
@@ -14,6 +15,7 @@ from fokker.cli.main import cli
 from fokker.cli.sample import steps_for
 from fokker.errors import ConfigError
 from fokker.guidance import Guidance, GuidanceClaims
+from fokker.perturbation import VP
 from fokker.plugins import load_plugins
 
 
@@ -327,3 +329,21 @@ def test_what_is_no_run_is_one_line(fokker, run, tmp_path):
     done = fokker("sample", tmp_path / "copy", "--out", tmp_path / "a.npy")
     assert done.exit_code == 1
     assert done.stderr == f"Error: {tmp_path / 'copy'} has no checkpoint yet; let 'fokker train --resume' go on.\n"
+
+
+def test_samples_that_are_not_finite_are_written_and_told(fokker, run, tmp_path, monkeypatch):
+    from fokker.exact import Gaussian
+    from fokker.run.folder import Run
+
+    class Broken(Gaussian):
+        def __call__(self, x, t, cond=None):
+            q = super().__call__(x, t, cond)
+            x0 = q.x0.clone()
+            x0[1] = float("nan")
+            return type(q)(x, q.alpha, q.sigma, x0=x0)
+
+    monkeypatch.setattr(Run, "model", lambda self, **_: Broken(VP(), torch.zeros(3), torch.ones(3)))
+    done = fokker("sample", run, "--out", tmp_path / "x.npy", "-n", 4)
+    assert done.exit_code == 1
+    assert "Error: 1 of 4 samples are not finite, the first is number 1; " in done.stderr
+    assert np.isnan(np.load(tmp_path / "x.npy")).any(axis=1).tolist() == [False, True, False, False]

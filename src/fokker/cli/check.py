@@ -12,12 +12,13 @@ from fokker.cli.app import App, pass_app
 from fokker.cli.options import KindType, json_option
 from fokker.cli.output import print_json, print_table
 from fokker.cli.progress import progress
-from fokker.errors import ConfigError
+from fokker.errors import ConfigError, PluginError
 from fokker.plugins.registry import KINDS, Entry, Registry, nearest
 from fokker.spec import Spec, format, parse
 
 if TYPE_CHECKING:
     from fokker.testing import Check, Outcome
+    from fokker.testing.check import Status
 
 __all__ = ["check"]
 
@@ -103,22 +104,31 @@ def _run(
 
     from fokker.testing import run
 
-    skipped: list[Outcome] = []
+    unchecked: list[Outcome] = []
     checks: list[Check] = []
     for entries, spec in components:
+        sound = []
+        for entry in entries:  # a class may be registered as what it is not
+            try:
+                if entry.kind != "recipe":
+                    entry.load()
+                sound.append(entry)
+            except PluginError as error:
+                unchecked.append(_unchecked([entry], "registration", "failed", str(error)))
         try:
-            checks.extend(_checks(registry, entries, spec))
+            if sound:
+                checks.extend(_checks(registry, sound, spec))
         except ConfigError as error:
             if not lenient:
                 raise
-            skipped.append(_needs(entries, str(error)))
+            unchecked.append(_unchecked(sound, "construction", "skipped", str(error)))
     outcomes = []
     with TemporaryDirectory() as folder, progress(app, "checking", len(checks)) as report:
         set_hypothesis_home_dir(folder)  # it would leave a folder where the command is run
         for k, each in enumerate(checks):
             outcomes.append(run(each))
             report(k + 1, each.component)
-    return outcomes + skipped
+    return outcomes + unchecked
 
 
 def _checks(registry: Registry, entries: list[Entry], spec: Spec) -> "list[Check]":
@@ -136,10 +146,10 @@ def _label(entries: Sequence[Entry], name: str) -> str:
     return f"{', '.join(entry.kind for entry in entries)} {name}"
 
 
-def _needs(entries: list[Entry], reason: str) -> "Outcome":
+def _unchecked(entries: list[Entry], what: str, status: "Status", reason: str) -> "Outcome":
     from fokker.testing import Outcome
 
-    return Outcome(_label(entries, entries[0].name), "construction", "skipped", reason, 0.0)
+    return Outcome(_label(entries, entries[0].name), what, status, reason, 0.0)
 
 
 def _json(outcome: "Outcome") -> dict[str, object]:

@@ -127,6 +127,7 @@ def sample(
         "raw_weights": raw_weights,
     }
     began, done, calls = time.perf_counter(), 0, 0
+    broken: list[int] = []
     total = n * (len(times) - 1 + (end == "tweedie"))
     with (
         open_sink(
@@ -160,6 +161,8 @@ def sample(
             on_step=on_step,
         ):
             calls += chunk.nfe * len(chunk.x)
+            finite = chunk.x.flatten(1).isfinite().all(1)
+            broken += [chunk.first + i for i in (~finite).nonzero().flatten().tolist()]
             sink.write(chunk.first, chunk.x, chunk.labels)
             if chunk.states:
                 _write_trajectory(opened, chunk, out)
@@ -173,6 +176,11 @@ def sample(
         print_json({"out": out, "n": n, "nfe": spent, "seconds": seconds, "sampler": named, "seed": seed})
     else:
         click.echo(f"{out}: {n} samples, NFE {spent:g}, {seconds:.1f} s, {named}, seed {seed}")
+    if broken:
+        raise RunError(
+            f"{len(broken)} of {n} samples are not finite, the first is number {broken[0]}; {out} holds all of them. "
+            "Take more steps, end the grid earlier, or another sampler; if nothing helps, the training went wrong."
+        )
 
 
 def steps_for(sampler: "Sampler", name: str, nfe: int, final: str, guidance: "Sequence[Guidance]" = ()) -> int:

@@ -44,9 +44,8 @@ def close(actual: Tensor | float, expected: Tensor | float, what: str, *, rtol: 
     excess = (off - atol - rtol * torch.where(e.isinf(), torch.zeros_like(e), e.abs())).nan_to_num(nan=torch.inf)
     worst = int(excess.argmax())
     if excess[worst] > 0:
-        raise CheckFailed(
-            f"{what} is {a[worst].item():.8g} where {e[worst].item():.8g} was expected, off by {off[worst].item():.2g}"
-        )
+        gap = "" if off[worst].isnan() else f", off by {off[worst].item():.2g}"
+        raise CheckFailed(f"{what} is {a[worst].item():.8g} where {e[worst].item():.8g} was expected{gap}")
 
 
 def same(actual: Tensor, expected: Tensor, what: str) -> None:

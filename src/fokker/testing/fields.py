@@ -60,8 +60,10 @@ def _has_effect(
                     tried.append(value)
         if not tried or str in _types(annotation):  # a text names something outside, which may be the default by name
             raise NotApplicable(f"{name} has no other value that can be tried without files or other packages")
-        shown = ", ".join(repr(v) for v in tried[:4])
-        raise CheckFailed(f"{name} is accepted and has no effect: {shown} all gave the same as {current!r}")
+        shown = ", ".join(dict.fromkeys(repr(v) for v in tried))
+        raise CheckFailed(
+            f"{name} is accepted and has no effect: whatever it is, such as {shown[:200]}, nothing changes"
+        )
 
     return body
 

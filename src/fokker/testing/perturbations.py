@@ -52,7 +52,7 @@ def decreasing(p: Perturbation) -> None:
         expect(
             False,
             f"2 log(alpha / sigma) goes from {log_snr[i].item():.6g} at t = {t[i].item():.6g} to "
-            f"{log_snr[i + 1].item():.6g} at t = {t[i + 1].item():.6g}, where it must decrease",
+            f"{log_snr[i + 1].item():.6g} at t = {t[i + 1].item():.6g}, where it must decrease; data is at t = 0",
         )
 
 
@@ -83,6 +83,22 @@ def rates(p: Perturbation) -> str:
     close((d_alpha / p.alpha(t))[ok], expected_alpha[ok], "alpha' / alpha", rtol=1e-5, atol=1e-6)
     close((d_sigma / p.sigma(t))[ok], expected_sigma[ok], "sigma' / sigma", rtol=1e-5, atol=1e-6)
     return f"at {int(ok.sum())} times"
+
+
+@suite.check
+def rates_at_round_times(p: Perturbation) -> None:
+    """Has rates at 1/4, 1/2 and 3/4 that lie between the slopes on either side, where a formula may have a kink."""
+    t, w = torch.tensor([0.25, 0.5, 0.75], dtype=_D), 1e-6
+    for name, f, rate in zip(("alpha", "sigma"), (p.alpha, p.sigma), p.rates(t), strict=True):
+        before, after = (f(t) - f(t - w)) / w, (f(t + w) - f(t)) / w
+        slack = 1e-4 * (before.abs() + after.abs()) + 1e-6 * f(t)
+        low, high = torch.minimum(before, after) - slack, torch.maximum(before, after) + slack
+        for i, time in enumerate(t.tolist()):
+            expect(
+                bool(low[i] <= rate[i] <= high[i]),
+                f"{name}' is {rate[i].item():.6g} at t = {time:g}, where the slopes on either side are "
+                f"{before[i].item():.6g} and {after[i].item():.6g}; torch gives abs, sign and where one side",
+            )
 
 
 @suite.check

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fokker.errors import SingularError
 from fokker.model import Counted
 from fokker.noise import SilentEnd, Zero
 from fokker.perturbation import VE, VP, Perturbation
@@ -250,6 +251,21 @@ def finite_in_float32(sampler: Sampler, p: Perturbation) -> None:
         expect(bool(state.x.isfinite().all()), f"is not finite in float32 at t = {time:g}")
     scale = float(wide[-1].x.abs().max())
     close(narrow[-1].x, wide[-1].x, "the end in float32", rtol=1e-2, atol=1e-2 * scale)
+
+
+@suite.check(over={name: PERTURBATIONS[name] for name in ("vp", "betas")})
+def finite_on_clean_data(sampler: Sampler, p: Perturbation) -> str:
+    """Stays finite down to clean data, where sigma is 0 and the log-SNR infinite, or refuses to go there."""
+    grid = torch.linspace(0.9, 0.0, 7, dtype=torch.float64)
+    x = start(p, grid, _BATCH, 2)
+    try:
+        found = states(sampler, mixture(p), x, grid, Tape())
+    except SingularError as error:
+        return f"refused: {error}"
+    for state in found:
+        time = float(torch.as_tensor(state.t).max())
+        expect(bool(state.x.isfinite().all()), f"is not finite at t = {time:g}, on the way to t = 0, where sigma is 0")
+    return ""
 
 
 @suite.check(over=CONTINUOUS)

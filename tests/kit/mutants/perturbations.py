@@ -238,7 +238,32 @@ class IgnoresEnd(VP):
         return -t * ((20 - self.beta_min) * t / 4 + self.beta_min / 2)
 
 
+@component
+class Laplace(Perturbation):
+    """A Laplace law of log-SNRs, a formula for each half."""
+
+    def lam(self, t):
+        u = 0.02 + 0.96 * t
+        return 1.5 * torch.where(u < 0.5, -(2 * u).log(), (2 * (1 - u)).log())
+
+    def alpha(self, t):
+        return self.lam(t).sigmoid().sqrt()
+
+    def sigma(self, t):
+        return (-self.lam(t)).sigmoid().sqrt()
+
+
+@component
+class LaplaceBySign(Laplace):
+    """The same in one formula, which torch differentiates to 0 in the middle."""
+
+    def lam(self, t):
+        u = 0.02 + 0.96 * t
+        return -1.5 * (0.5 - u).sign() * (1 - 2 * (0.5 - u).abs()).log()
+
+
 MUTANTS = {
+    "is differentiated to 0 at a kink": (Laplace(), LaplaceBySign(), "rates-at-round-times"),
     "alpha rounds to more than 1 and sigma to NaN": (Normalised(), RoundedAboveOne(), "finite"),
     "reads a descending table as ascending": (Sigmas(levels=10), DescendingTable(levels=10), "decreasing"),
     "wraps around at abar[-1]": (Levels(), Levels(first=0), "decreasing"),

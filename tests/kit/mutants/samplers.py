@@ -423,7 +423,24 @@ class Clipped(Decorated):
         return c["x0"] * (q.x0.clamp(-1, 1) if self.clip else q.x0) + c["eps"] * q.eps
 
 
+@component
+class WithoutTheLimit(TwoStep):
+    """An infinite ratio at sigma = 0, times a difference."""
+
+    def ratio(self, h, k):
+        return h[k] / (2 * h[k - 1])
+
+
+@component
+class AtTheLimit(TwoStep):
+    """First order in the step to sigma = 0."""
+
+    def ratio(self, h, k):
+        return 0.0 if h[k] == float("inf") else h[k] / (2 * h[k - 1])
+
+
 MUTANTS = {
+    "is not a number at sigma = 0": (AtTheLimit(), WithoutTheLimit(), "finite-on-clean-data[vp]"),
     "yields no state after the last step": (DDIM(), StopsEarly(), "follows-the-grid[vp]"),
     "goes on from the last run": (DDIM(), NeverTheSame(), "replayable"),
     "draws from the global generator": (Ancestral(), GlobalGenerator(), "global-generators-untouched"),
