@@ -251,6 +251,10 @@ class Line(Perturbation):
         return t
 
 
+def test_an_infinite_log_snr_is_reached_at_the_ends_themselves():
+    assert Line().time(torch.tensor([torch.inf, -torch.inf], dtype=D)).tolist() == [0, 1]
+
+
 def test_transitions_end_where_nothing_is_left_of_the_data():
     s, t = torch.tensor([0.0, 0.5, 1.0], dtype=D), torch.ones(3, dtype=D)
     a, v = Line().transition(s, t)
