@@ -9,8 +9,11 @@ __all__ = ["angle", "spherical"]
 
 
 def angle(a: Tensor, b: Tensor) -> float:
-    """Angle between two latents *D, in radians, in [0, pi]."""
-    a, b = (v.double().flatten() / v.double().norm().clamp(min=1e-300) for v in (a, b))
+    """Angle between two latents *D, in radians, in [0, pi]; 0 where one of them is 0 and has no direction."""
+    a, b = a.double().flatten(), b.double().flatten()
+    if not bool(a.any()) or not bool(b.any()):
+        return 0.0
+    a, b = a / a.norm(), b / b.norm()
     # atan2 is accurate near 0 and pi, where acos of a scalar product is not (Kahan, 2006, section 12)
     return float(2 * torch.atan2((a - b).norm(), (a + b).norm()))
 
