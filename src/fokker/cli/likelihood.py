@@ -118,7 +118,7 @@ def likelihood(
     if out is not None:
         write_text(out, "\n".join(lines) + "\n")
     by_name = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
-    of_probes = None if rule.exact or probes == 1 else math.sqrt(sum(e**2 for e in by_name["probe_stderr"])) / count
+    of_probes = None if probes == 1 else math.sqrt(sum(e**2 for e in by_name["probe_stderr"])) / count
     terms = {name: _mean(by_name[name])["mean"] for name in ("prior", "divergence", "transforms")}
     result = {
         "n": count,
@@ -143,8 +143,8 @@ def likelihood(
     total = ("log-likelihood", *(_with_error(result[unit]) for unit in ("nats", "bits_per_dim")))
     print_table(("mean of", "nats", "bits/dim"), [*table, total])
     click.echo(f"{named}: {count} examples, NFE {result['nfe']:.4g}, {seconds:.1f} s")
-    if of_probes is not None:
-        click.echo(f"of the standard error, {of_probes:.2g} nats come from the probes ({rule.number} {rule.law})")  # type: ignore[union-attr]
+    if isinstance(rule, Hutchinson) and of_probes is not None:
+        click.echo(f"of the standard error, {of_probes:.2g} nats come from the probes ({rule.number} {rule.law})")
 
 
 def _mean(values: Iterable[float]) -> dict[str, float | None]:

@@ -68,6 +68,8 @@ def check_examples(examples: Examples, spec: DataSpec, *, n: int, first: int = 0
                 f"The model was trained with labels of {spec.classes} classes, and this data has {found}; give "
                 f"--label, the class of all examples."
             )
+    if first >= len(examples):
+        raise DataError(f"There are {len(examples)} examples; the first one that is asked for is {first}.")
     if first + n > len(examples):
         raise DataError(f"There are {len(examples)} examples; {first} to {first + n - 1} were asked for.")
 
