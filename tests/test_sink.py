@@ -11,8 +11,8 @@ from safetensors import safe_open
 from torch.testing import assert_close
 
 from fokker import draw
-from fokker.errors import ConfigError, RunError
-from fokker.sink import open_sink, shards
+from fokker.errors import ConfigError, DataError, RunError
+from fokker.sink import open_sink, read_back, shards
 
 SHAPES = [(2,), (16,), (1, 128), (3, 17, 23), (1, 8, 9, 10)]
 FILES = ["x.npy", "x.npz", "x.safetensors", "x.csv", "x.png"]
@@ -379,3 +379,70 @@ def test_damaged_manifest_is_named(tmp_path, text):
     with pytest.raises(RunError, match=r"manifest\.json is damaged"):
         open_sink(tmp_path / "x", 4, (2,), first=4)
     fill(tmp_path / "x", draws(4), force=True)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.safetensors", "x.csv", "x/"])
+def test_what_was_written_is_read_back(name, shape, tmp_path):
+    x, labels = draws(7, shape), torch.arange(7) % 3
+    for kinds in (None, labels):
+        fill(f"{tmp_path}/{name}", x, first=995, labels=kinds, force=True)
+        found = read_back(tmp_path / name.rstrip("/"), shape)
+        assert found.x.dtype == np.float32
+        assert np.array_equal(found.x, x.numpy())
+        assert found.first == (995 if name in ("x.safetensors", "x/") else 0)
+        if kinds is None or name == "x.npy":
+            assert found.labels is None
+        else:
+            assert found.labels.dtype == np.int64 and found.labels.tolist() == labels.tolist()
+
+
+def test_other_numbers_are_read_as_float32(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(3, 2))
+    assert read_back(tmp_path / "a.npy", (2,)).x.tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def broken(folder):
+    """Files that hold nothing to be read, each with the reason."""
+    np.save(folder / "text.npy", np.array(["a"]))
+    np.save(folder / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(folder / "shape.npy", np.zeros((3, 4)))
+    np.save(folder / "none.npy", np.zeros((0, 2)))
+    np.save(folder / "nan.npy", np.array([[0.0, 1.0], [np.nan, 1.0]]))
+    (folder / "cut.npy").write_bytes(b"\x93NUMPY")
+    np.savez(folder / "y.npz", y=np.zeros((3, 2)))
+    np.savez(folder / "labels.npz", x=np.zeros((3, 2)), label=np.zeros(2))
+    (folder / "cut.safetensors").write_bytes(b"1234")
+    (folder / "wide.csv").write_text("x0,x1,x2\n1,2,3\n")
+    (folder / "words.csv").write_text("x0,x1\na,b\n")
+    (folder / "empty.csv").write_text("x0,x1\n")
+    (folder / "folder").mkdir()
+    (folder / "picture.png").write_bytes(b"")
+    for first in (0, 2000):
+        fill(f"{folder}/gap/", draws(2), first=first)
+    return {
+        "text.npy": "holds <U1: real numbers are needed",
+        "object.npy": "is damaged or no file of plain numbers",
+        "shape.npy": r"holds an array of shape \(3, 4\): \(n, 2\) is needed",
+        "none.npy": r"holds an array of shape \(0, 2\)",
+        "nan.npy": r"row 1 \(counted from 0\) holds a value that is not finite",
+        "cut.npy": "is damaged",
+        "y.npz": "is damaged or no file of plain numbers",
+        "labels.npz": r"holds 3 samples and labels of shape \(2,\)",
+        "cut.safetensors": "is damaged",
+        "wide.csv": r"holds samples of 3 values; shape \(2,\) has 2",
+        "words.csv": "is damaged or no file of plain numbers",
+        "empty.csv": "is damaged or no file of plain numbers",
+        "folder": "holds no shards",
+        "gap": "lacks samples 2 to 1999",
+        "missing.npy": "cannot be read: No such file or directory",
+    }
+
+
+def test_what_cannot_be_read_is_one_line(tmp_path):
+    for name, message in broken(tmp_path).items():
+        with pytest.raises(DataError, match=f"{name}.*{message}") as caught:
+            read_back(tmp_path / name, (2,))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"picture.png cannot be read as '.png'"):
+        read_back(tmp_path / "picture.png", (2,))

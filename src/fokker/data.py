@@ -87,6 +87,14 @@ class Transform(ABC):
     def log_det(self, x: "Tensor") -> "Tensor":
         """`log |det d forward / d x|` at `x`, in nats, summed over dimensions, (B,)."""
 
+    def log_cell(self, x: "Tensor") -> "Tensor | None":
+        """Log-volume of the cell around discrete values `x` that `forward` fills with its noise, in nats, (B,).
+
+        In the units of `x`; None, as here, for a transform that takes values as they are. With it a density becomes a
+        probability: `log P(x) = log p_x + log_cell`.
+        """
+        return None
+
 
 class DataSource(ABC):
     """A data source's configuration; subclasses are components (`@component`).
@@ -141,5 +149,23 @@ class Chain:
         total = x.new_zeros(x.shape[0])
         for transform in self.transforms:
             total = total + transform.log_det(x)
+            x = transform.forward(x, noise)
+        return x, total
+
+    def forward_with_log_volume(self, x: "Tensor", noise: "Noise") -> tuple["Tensor", "Tensor"]:
+        """The model's units, and what makes a density there one of the data: log p(x) = log p_y(y) + log_volume.
+
+        Of continuous data that is the sum of the log-determinants. Of discrete data it is the log-volume of the cell
+        that a value fills in the model's units, and log p(x) is, in the mean over the noise, a lower bound of the
+        value's log-probability (Theis et al., 2016, section 3.1), whatever its units are.
+
+        Returns:
+            The model's units, (B, *D), and the log-volume in nats, (B,).
+        """
+        total = x.new_zeros(x.shape[0])
+        for transform in self.transforms:
+            cell = transform.log_cell(x)
+            # a discrete value keeps its probability under what was done to it before
+            total = (total if cell is None else cell) + transform.log_det(x)
             x = transform.forward(x, noise)
         return x, total

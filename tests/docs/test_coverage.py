@@ -202,7 +202,7 @@ def test_the_keys_of_json_are_those_that_the_page_of_scripts_lists():
     assert all(f"`{key}`" in page for key in (*planned["plan"], *planned["facts"]))
 
 
-def test_the_keys_of_sample_are_those_that_the_page_of_scripts_lists(tmp_path):
+def test_the_keys_of_what_runs_do_are_those_that_the_page_of_scripts_lists(tmp_path):
     run = str(tmp_path / "run")
     settings = ["train.steps=1", "train.batch_size=2", "network.width=4", "network.depth=1", "train.device=cpu"]
     args = [word for setting in settings for word in ("--set", setting)]
@@ -210,5 +210,11 @@ def test_the_keys_of_sample_are_those_that_the_page_of_scripts_lists(tmp_path):
     assert CliRunner().invoke(cli, train, obj=App(loaded=HOST)).exit_code == 0
     sampled = printed("sample", run, "--out", str(tmp_path / "x.npy"), "-n", "2", "--steps", "2")
     assert set(sampled) == keys("fokker sample")
+    scored = printed("likelihood", run, "-n", "2")
+    assert set(scored) == keys("fokker likelihood") and set(scored["terms"]) == {"prior", "divergence", "transforms"}
+    latents, way = str(tmp_path / "z.npy"), str(tmp_path / "way.npy")
+    assert set(printed("encode", run, "--out", latents, "-n", "2")) == keys("fokker encode")
+    assert set(printed("decode", run, latents, "--out", str(tmp_path / "y.npy"))) == keys("fokker decode")
+    assert set(printed("interpolate", run, "--samples", "0", "1", "--out", way)) == keys("fokker interpolate")
     logged = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert all(f"`{key}`" in written("how-to/scripts.md") for key in logged)

@@ -236,6 +236,8 @@ def shrunk(command: list[str]) -> list[str]:
                     words[i + 1] = str(min(most, int(words[i + 1])))
         if not {"--steps", "--nfe"} & set(words):
             words += ["--steps", str(SAMPLE_STEPS)]
+    elif name in ("likelihood", "encode"):
+        words = [word for i, word in enumerate(words) if word != "-n" and words[i - 1] != "-n"] + ["-n", str(SAMPLES)]
     elif name == "report":
         words += ["-n", str(SAMPLES), "--steps", str(SAMPLE_STEPS)]
     return words
@@ -301,4 +303,6 @@ def test_training_and_sampling_are_made_smaller():
     assert shrunk(["train", "--steps", "2000"]) == ["train", "--steps", "4", "--set", "train.batch_size=8"]
     assert shrunk(["--quiet", "train"])[2:4] == ["--set", "train.steps=2"]
     assert shrunk(["sample", "run", "-n", "500", "--nfe", "20"]) == ["sample", "run", "-n", "8", "--nfe", "20"]
+    assert shrunk(["encode", "run", "-n", "500", "--out", "z"]) == ["encode", "run", "--out", "z", "-n", "8"]
+    assert shrunk(["likelihood", "run"]) == ["likelihood", "run", "-n", "8"]
     assert shrunk(["plan", "--steps", "2000"]) == ["plan", "--steps", "2000"]

@@ -34,6 +34,7 @@ KEEP: dict[str, list[str]] = {
         r"(vp|subvp)_em_none/(timesteps|x_init|noise|predictor_x|sample_denoise_true|sample_denoise_false)",
     ],
     "score_sde/losses": [r"batch", r".*/(u|t|z|loss|labels)"],
+    "score_sde/likelihood": [r".*"],
     "score_sde/ode_sampler": [r"gmm_.*", r".*/(z|x_truth_f64|x_denoise_false|x_denoise_true)"],
     "ddim/ddim_original": [r".*"],
     "diffusers_schedulers/noise_schedules": [
@@ -57,11 +58,16 @@ KEEP: dict[str, list[str]] = {
     "ncsnv2_models/ald_analytic": [r"gmm_.*|x_init|noise|states|sigmas"],
     "ncsnv2_models/sigma_schedules": [r"(cifar10|celeba|ncsn_original)/sigmas"],
     "analytic/sde_schedules": [r".*"],
-    "analytic/gaussian_pf_ode": [r"mean", r"cov", r".*/(times|x_T|x_t|logp_t)"],
+    "analytic/gaussian_pf_ode": [
+        r"mean",
+        r"cov",
+        r".*/(times|x_T|x_t|logp_t|flow_logp_with_prior_at_1e-5|prior_logp_x_T)",
+    ],
     "analytic/mixture_scores": [r".*"],
     "analytic/mixture2d_pf_ode": [
         r"means|stds|weights",
         r".*/(times|x_data|x_t|exact_logp_eps|exact_logp_data|z|x_at_1e-3_from_z)",
+        r".*/(integral_div|prior_logp|flow_logp_with_prior)",
     ],
     "analytic/discrete_sampler_laws": [r"(?!edm).*"],
     "analytic/divergences": [r"linear_score/table"],

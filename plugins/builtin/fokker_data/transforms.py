@@ -198,6 +198,10 @@ class Dequantise(Transform):
         """`dim log((L - 1) / L)`, (B,)."""
         return x.new_full((x.shape[0],), x[0:1].numel() * math.log1p(-1 / self.levels))
 
+    def log_cell(self, x: Tensor) -> Tensor:
+        """`-dim log(L - 1)`, from the distance 1/(L - 1) of two levels, (B,)."""
+        return x.new_full((x.shape[0],), -x[0:1].numel() * math.log(self.levels - 1))
+
     def _margin(self, x: Tensor) -> float:
         """Distance that rounding can move `L y` by, with room for a transform that follows."""
         return min(4 * self.levels * torch.finfo(x.dtype).eps, 0.25)

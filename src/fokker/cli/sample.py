@@ -108,7 +108,7 @@ def sample(
         steps = steps_for(way, named, nfe, end, steering)
     times = rule.times(p, settings.steps if steps is None else steps)
     opened.plan.label(p, times)  # a label that does not exist between levels refuses here, before any work
-    _check_label(opened, label)
+    opened.check_label(label)
     where = pick_device(device)
     spec = opened.spec
     batch = batch_size or max(1, min(4096, _CHUNK_NUMEL // spec.numel))
@@ -214,16 +214,6 @@ def steps_for(sampler: "Sampler", name: str, nfe: int, final: str, guidance: "Se
             f"{fixed} at the end."
         )
     return steps
-
-
-def _check_label(run: "Run", label: int | None) -> None:
-    classes = run.spec.classes
-    if label is None:
-        return
-    if classes is None:
-        raise ConfigError("This model was trained without labels, so --label has no meaning; set train.labels=true.")
-    if label >= classes:
-        raise ConfigError(f"--label must be in 0 to {classes - 1}, got {label}.")
 
 
 def _beside(out: str, suffix: str) -> Path:

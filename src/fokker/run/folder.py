@@ -77,6 +77,25 @@ class Run:
             raise RunError(f"{self.path} has no checkpoint {name!r}; there are: {saved}.")
         return place
 
+    def check_label(self, label: int | None) -> None:
+        """Refuse a class label that the model was not trained with.
+
+        Args:
+            label: The class, or None for none.
+
+        Raises:
+            ConfigError: If there is no such class.
+        """
+        classes = self.spec.classes
+        if label is None:
+            return
+        if classes is None:
+            raise ConfigError(
+                "This model was trained without labels, so --label has no meaning; set train.labels=true."
+            )
+        if label >= classes:
+            raise ConfigError(f"--label must be in 0 to {classes - 1}, got {label}.")
+
     def model(
         self, *, checkpoint: str | None = None, raw_weights: bool = False, device: torch.device | str = "cpu"
     ) -> "NetworkModel":

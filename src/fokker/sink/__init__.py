@@ -15,8 +15,9 @@ from fokker.sink.png import PngSink
 from fokker.sink.safetensors import SafetensorsSink
 from fokker.sink.shards import Shard, ShardsSink, shards
 from fokker.sink.sink import About, Sink, WholeFileSink
+from fokker.sink.stored import Stored, read_back
 
-__all__ = ["About", "Shard", "Sink", "open_sink", "shards"]
+__all__ = ["About", "Shard", "Sink", "Stored", "open_sink", "read_back", "shards"]
 
 _BY_SUFFIX: dict[str, type[WholeFileSink]] = {
     ".npy": NpySink,

@@ -71,17 +71,17 @@ DOMAINS: Mapping[str, Values] = {
 """The line, its positive half, [0, 1], k/255, {0, 1}, and 0, ..., 255."""
 
 
-class _Constant(Noise):
-    """Uniform draws that are all the same number; normal draws are zero."""
+class _Given(Noise):
+    """Uniform draws that are given: all the same number, or a tensor like the state; normal draws are zero."""
 
-    def __init__(self, u: float) -> None:
+    def __init__(self, u: float | Tensor) -> None:
         self._u = u
 
     def __call__(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> Tensor:
         return torch.zeros_like(x)
 
     def uniform(self, x: Tensor) -> Tensor:
-        return torch.full_like(x, self._u)
+        return self._u if isinstance(self._u, Tensor) else torch.full_like(x, self._u)
 
     def rows(self, index: Tensor) -> Noise:
         return self
@@ -109,7 +109,7 @@ suite = Suite(Transform, observe=_observe)
 def inverse(transform: Transform, values: Values) -> str:
     """Leads back to what went in, at the ends and whatever was drawn, in float32 and float64."""
     fitted, x = _fitted(transform, [values])
-    draws = {"0": _Constant(0.0), "1/2": Zero(), "almost 1": _Constant(1 - 2**-24), "random": Seeded(0)}
+    draws = {"0": _Given(0.0), "1/2": Zero(), "almost 1": _Given(1 - 2**-24), "random": Seeded(0)}
     worst = 0.0
     for dtype, rtol in ((torch.float32, 1e-5), (torch.float64, 1e-9)):
         given = x.to(dtype)
@@ -127,6 +127,22 @@ def log_det(transform: Transform, values: Values) -> None:
     fitted, x = _fitted(transform, [values])
     measured = log_determinants(lambda row: fitted.forward(row, Zero()), x)
     close(fitted.log_det(x), measured, "the log-determinant", rtol=1e-6, atol=1e-6 * prod(x.shape[1:]))
+
+
+@suite.check(over=DOMAINS)
+def cell(transform: Transform, values: Values) -> None:
+    """Fills with its draws the cell that log_cell has the volume of, and draws nothing where that is None."""
+    fitted, x = _fitted(transform, [values])
+    claimed = fitted.log_cell(x)
+    draws = not torch.equal(fitted.forward(x, _Given(0.25)), fitted.forward(x, _Given(0.75)))
+    if claimed is None:
+        expect(not draws, "it draws, and log_cell says of no cell that it fills")
+        return
+    expect(draws, "log_cell says of a cell, and nothing is drawn to fill it")
+    middle = torch.full_like(x[0], 0.5)
+    for row, log_volume in zip(x, claimed + fitted.log_det(x), strict=True):
+        reached = log_determinants(lambda u, row=row: fitted.forward(row[None], _Given(u)), middle[None])[0]  # type: ignore[misc]
+        close(log_volume, reached, "log_cell + log_det", rtol=1e-6, atol=1e-6 * row.numel())
 
 
 @suite.check(over=DOMAINS)

@@ -23,6 +23,28 @@ class DequantiseWithoutLogDet(Dequantise):
 
 
 @component
+class DequantiseWithoutCell(Dequantise):
+    def log_cell(self, x):
+        return None
+
+
+@component
+class CellOfBytes(Dequantise):
+    """Takes the levels to be one apart."""
+
+    def log_cell(self, x):
+        return x.new_zeros(len(x))
+
+
+@component
+class EmptyCell(Range):
+    """Says of a cell that nothing fills."""
+
+    def log_cell(self, x):
+        return x.new_zeros(len(x))
+
+
+@component
 class MeanLogDet(Logit):
     def log_det(self, x):
         return super().log_det(x) / x[0].numel()
@@ -144,6 +166,9 @@ class Deaf(Range):
 MUTANTS = {
     "logit without its log-determinant": (Logit(), LogitWithoutLogDet(), "log-det[unit]"),
     "dequantises without its log-determinant": (Dequantise(), DequantiseWithoutLogDet(), "log-det[levels]"),
+    "dequantises without a cell": (Dequantise(), DequantiseWithoutCell(), "cell[levels]"),
+    "takes the levels to be one apart": (Dequantise(), CellOfBytes(), "cell[levels]"),
+    "claims a cell that nothing fills": (Range(), EmptyCell(), "cell[reals]"),
     "averages the log-determinant over dimensions": (Logit(), MeanLogDet(), "log-det[unit]"),
     "sums the log-determinant over the batch": (Logit(), SummedLogDet(), "event-shape[16]"),
     "is off by one level at 1.0": (Dequantise(), OffAtOne(), "inverse[levels]"),
