@@ -20,7 +20,7 @@ from fokker.testing.compare import close, same
 from fokker.testing.moments import affine_map
 from fokker.testing.order import Convergence, measure_order, measure_strong_order, measure_weak_order, uneven
 from fokker.testing.runs import Tape, Watched, descent, end, per_sample, start, states
-from fokker.testing.worlds import CONTINUOUS, PERTURBATIONS, gaussian, mixture, normal, point_mass
+from fokker.testing.worlds import CONTINUOUS, PERTURBATIONS, gaussian, mixture, normal, overlapping, point_mass
 
 __all__ = ["suite"]
 
@@ -305,7 +305,7 @@ def strong_order(sampler: Sampler, p: Perturbation) -> str:
     """Converges along one Brownian path with the order that it claims."""
     if sampler.claims.strong_order is None:
         raise NotApplicable("it claims no strong order")
-    return _at_least(sampler.claims.strong_order, measure_strong_order(sampler, gaussian(p)), "strong order")
+    return _at_least(sampler.claims.strong_order, measure_strong_order(sampler, overlapping(p)), "strong order")
 
 
 @suite.check(over=PERTURBATIONS)
@@ -366,9 +366,18 @@ class _Shaped(Tape):
         self._shape = shape
 
     def __call__(self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None) -> Tensor:
+        return super().__call__(self._flat(x)).reshape(x.shape)
+
+    def integral(
+        self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        z, y = super().integral(self._flat(x))
+        return z.reshape(x.shape), y.reshape(x.shape)
+
+    def _flat(self, x: Tensor) -> Tensor:
         asked = tuple(x.shape[1:])
         expect(asked == self._shape, f"asks for noise of shape {asked} for examples of shape {self._shape}")
-        return super().__call__(x.flatten(1)).reshape(x.shape)
+        return x.flatten(1)
 
     def uniform(self, x: Tensor) -> Tensor:
         return super().uniform(x.flatten(1)).reshape(x.shape)
