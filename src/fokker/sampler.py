@@ -73,7 +73,8 @@ class Claims:
         exact_on_point_mass: Whether it carries a single data point's law along without error.
         shared_steps: Whether examples of one batch share adaptive steps, so that they agree with themselves alone
             only within the tolerance.
-        stationary: For correctors: whether an update leaves a law at its time in place, up to the square of its step.
+        stationary: For correctors, and samplers that stay at one time: whether an update leaves the law at its time in
+            place, up to the square of its step.
     """
 
     order: int | None = None
@@ -99,6 +100,13 @@ class Sampler(ABC):
     def claims(self) -> Claims:
         """What the sampler claims and the tests measure."""
 
+    def levels(self, grid: Tensor) -> Tensor:
+        """The times of its states, one for each time of the grid, (N + 1,).
+
+        The grid itself, unless a subclass says otherwise: Langevin dynamics stays at the last time.
+        """
+        return grid
+
     @abstractmethod
     def trajectory(
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Cond = None
@@ -107,13 +115,13 @@ class Sampler(ABC):
 
         Args:
             model: The model, carrying its perturbation.
-            x: State at `grid[0]`, (B, *D); left untouched.
+            x: State at the first of its `levels`, (B, *D); left untouched.
             grid: Strictly decreasing times, float64 on the host, (N + 1,).
             noise: Source of all randomness; the very last update draws from `noise.final`.
             cond: Conditions passed on to the model.
 
         Yields:
-            The state at `grid[0]` and after every step; each is a tensor of its own.
+            The state at the first of its `levels` and after every step; each is a tensor of its own.
         """
 
 
