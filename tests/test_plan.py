@@ -184,6 +184,32 @@ def test_what_cannot_work_is_a_problem_with_a_reason(registry, tables, where, me
     assert re.search(message, found[where])
 
 
+def test_what_needs_noise_is_refused_where_there_is_none(registry):
+    found = problems(resolve(registry, {"data": "moons:n=50", "perturbation": "none"}))
+    assert list(found) == ["objective", "parameterization", "sample.sampler"]
+    assert found["objective"].startswith("Denoising learns from noise, and Vanishing has none; use 'explicit' or")
+    assert found["parameterization"].startswith("EDM reads the network in units of the noise, and Vanishing has none;")
+    assert found["sample.sampler"].startswith("DDIM goes from noise to data, and Vanishing has no noise to begin with;")
+    sound = {"perturbation": "none", "objective": "explicit", "parameterization": "energy"}
+    assert list(problems(resolve(registry, {"data": "moons:n=50", **sound}))) == ["sample.sampler"]
+
+
+def test_data_that_the_objective_refuses_is_a_problem(registry, array):
+    plan = resolve(registry, {"data": array(3, 7, 7), "network": "mlp", "objective": "explicit"})
+    assert "max_dimensions = 147" in problems(plan)["objective"]
+    asked = {"data": array(3, 7, 7), "network": "mlp", "objective": "explicit:max_dimensions=147"}
+    assert problems(resolve(registry, asked)) == {}
+
+
+@pytest.mark.parametrize("part", [{"objective": "sliced"}, {"parameterization": "energy"}], ids=str)
+def test_second_derivatives_are_not_to_be_had_of_a_compiled_network(registry, part):
+    plan = resolve(registry, {"data": "moons:n=50", "train": {"compile": True}, **part})
+    assert list(problems(plan)) == ["train.compile"]
+    assert "first derivatives only" in problems(plan)["train.compile"]
+    plain = resolve(registry, {"data": "moons:n=50", "train": {"compile": True}})
+    assert problems(plain) == {}
+
+
 def test_a_network_that_does_not_fit_the_data_is_a_problem(registry, array):
     plan = resolve(registry, {"data": array(1, 2, 2, 2, 2), "network": "unet"})
     assert list(problems(plan)) == ["network"]

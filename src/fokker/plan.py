@@ -27,7 +27,7 @@ from fokker.noise import Seeded, block_seed
 from fokker.objective import Objective
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation
-from fokker.sampler import Final, Sampler, check_grid
+from fokker.sampler import Final, Sampler, check_grid, check_noise
 from fokker.spec import as_spec
 from fokker.training.settings import TrainSettings
 
@@ -284,6 +284,10 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
     times = attempt("objective", lambda: plan.objective.times(p, torch.linspace(0, 0.999, 64, dtype=torch.float64)))
     if times is not None:
         attempt("label", lambda: plan.label(p, times))
+    problems += _without_noise(plan)
+    if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
+        reason = "a compiled network has first derivatives only, and this training needs second ones"
+        problems.append(Problem("train.compile", f"train.compile = true cannot be had here: {reason}; leave it out."))
     grid = attempt("sample.grid", lambda: plan.sample.grid.times(p, plan.sample.steps))
     if grid is not None:
         attempt("sample.grid", lambda: check_grid(grid))
@@ -295,6 +299,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         examples = None
     if examples is None:
         return None, problems
+    attempt("objective", lambda: plan.objective.check(examples.event_shape))
     spec = attempt("train.labels", lambda: spec_of(plan, examples))
     backbone = spec and attempt("network", lambda: _on_meta(plan.network, spec))
     fitted = attempt("data", lambda: fit(plan, examples))
@@ -312,6 +317,28 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         ),
         problems,
     )
+
+
+def _without_noise(plan: Plan) -> list[Problem]:
+    """What needs noise where the perturbation has none to speak of."""
+    p = plan.perturbation
+    found: list[Problem] = []
+    if not p.vanishing:
+        return found
+    objective, read, name = (type(c).__name__ for c in (plan.objective, plan.parameterization, p))
+    if not plan.objective.without_noise:
+        message = (
+            f"{objective} learns from noise, and {name} has none; use 'explicit' or 'sliced', or a perturbation with "
+        )
+        found.append(Problem("objective", message + "noise, such as 've'."))
+    if not plan.parameterization.without_noise:
+        message = f"{read} reads the network in units of the noise, and {name} has none; use 'score' or 'energy'."
+        found.append(Problem("parameterization", message))
+    try:
+        check_noise(p, plan.sample.sampler)
+    except ConfigError as error:
+        found.append(Problem("sample.sampler", str(error)))
+    return found
 
 
 def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:

@@ -30,6 +30,7 @@ __all__ = [
     "State",
     "by_step",
     "check_grid",
+    "check_noise",
     "sample",
     "trajectory",
 ]
@@ -74,6 +75,8 @@ class Claims:
         shared_steps: Whether examples of one batch share adaptive steps, so that they agree with themselves alone
             only within the tolerance.
         stationary: For correctors: whether an update leaves a law at its time in place, up to the square of its step.
+        without_noise: Whether it works where the noise vanishes (`Perturbation.vanishing`): it neither leads from the
+            noise of one time to that of another nor takes its steps from it.
     """
 
     order: int | None = None
@@ -87,6 +90,7 @@ class Claims:
     exact_on_point_mass: bool = False
     shared_steps: bool = False
     stationary: bool = False
+    without_noise: bool = False
 
 
 class Sampler(ABC):
@@ -214,6 +218,19 @@ def check_grid(grid: Tensor) -> None:
         )
 
 
+def check_noise(perturbation: Perturbation, sampler: Sampler) -> None:
+    """Refuse a sampler that lives on noise where there is none.
+
+    Raises:
+        ConfigError: If the perturbation's noise vanishes and the sampler does not claim to work without.
+    """
+    if perturbation.vanishing and not sampler.claims.without_noise:
+        raise ConfigError(
+            f"{type(sampler).__name__} goes from noise to data, and {type(perturbation).__name__} has no noise to "
+            "begin with; sample by Langevin dynamics, or train with noise, such as 've'."
+        )
+
+
 @torch.no_grad()
 def trajectory(
     model: ScoreModel,
@@ -243,9 +260,10 @@ def trajectory(
         States; the last one is the sample.
 
     Raises:
-        ConfigError: If the grid does not decrease strictly.
+        ConfigError: If the grid does not decrease strictly, or if the sampler needs noise where there is none.
     """
     check_grid(grid)
+    check_noise(model.perturbation, sampler)
     if final == "mean":
         noise = SilentEnd(noise)
     state = State(float(grid[0]), x)
