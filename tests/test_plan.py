@@ -189,9 +189,13 @@ def test_what_needs_noise_is_refused_where_there_is_none(registry):
     assert list(found) == ["objective", "parameterization", "sample.sampler"]
     assert found["objective"].startswith("Denoising learns from noise, and Vanishing has none; use 'explicit' or")
     assert found["parameterization"].startswith("EDM reads the network in units of the noise, and Vanishing has none;")
-    assert found["sample.sampler"].startswith("DDIM goes from noise to data, and Vanishing has no noise to begin with;")
+    assert found["sample.sampler"].startswith(
+        "DDIM lives on noise, and Vanishing has none; sample by 'langevin:relative=false'"
+    )
     sound = {"perturbation": "none", "objective": "explicit", "parameterization": "energy"}
     assert list(problems(resolve(registry, {"data": "moons:n=50", **sound}))) == ["sample.sampler"]
+    sound["sample"] = {"sampler": "langevin:step=0.01,relative=false"}
+    assert problems(resolve(registry, {"data": "moons:n=50", **sound})) == {}
 
 
 def test_data_that_the_objective_refuses_is_a_problem(registry, array):

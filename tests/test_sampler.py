@@ -402,7 +402,7 @@ class TestLoop:
 
 def test_a_sampler_that_needs_noise_is_refused_where_there_is_none():
     model, grid = gaussian(Vanishing()), Uniform().times(Vanishing(), 3)
-    with pytest.raises(ConfigError, match="DDIM goes from noise to data, and Vanishing has no noise to begin with"):
+    with pytest.raises(ConfigError, match="DDIM lives on noise, and Vanishing has none"):
         sample(model, DDIM(), grid, Seeded(0), (4, 3), dtype=D)
 
 

@@ -29,6 +29,7 @@ from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation
 from fokker.sampler import Final, Sampler, check_grid, check_noise
 from fokker.spec import as_spec
+from fokker.start import Init
 from fokker.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -56,12 +57,16 @@ class SampleSettings:
         sampler: The way down.
         grid: Where it stops.
         steps: Number of steps of the grid.
+        init: Where trajectories begin: `prior`, `normal` (unit variance in the model's units), `uniform` (in [0, 1) in
+            the data's own units), `data` (training examples with the noise of the first level), or the coordinates of
+            a point in the data's own units.
         final: How a trajectory ends: `tweedie` (one more evaluation), `mean` or `none`.
     """
 
     sampler: Sampler
     grid: Grid
     steps: Annotated[int, Ge(1)] = 100
+    init: Init = "prior"
     final: Final = "tweedie"
 
 
@@ -292,7 +297,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
     if grid is not None:
         attempt("sample.grid", lambda: check_grid(grid))
         if not any(q.where == "label" for q in problems):
-            attempt("sample.grid", lambda: plan.label(p, grid))
+            attempt("sample.grid", lambda: plan.label(p, plan.sample.sampler.levels(grid)))
     examples = attempt("data", lambda: plan.data.open("train"))
     if examples is not None and len(examples) == 0:
         problems.append(Problem("data", "The data has no training examples."))

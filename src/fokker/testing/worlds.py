@@ -23,6 +23,7 @@ __all__ = [
     "gaussian",
     "mixture",
     "normal",
+    "overlapping",
     "point_mass",
 ]
 
@@ -69,6 +70,13 @@ def mixture(perturbation: Perturbation, event_shape: tuple[int, ...] = (2,)) -> 
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     variances = torch.tensor([0.05, 0.4, 1.3], dtype=torch.float64)
     return Mixture(perturbation, weights, normal(3, *event_shape, seed=7), variances)
+
+
+def overlapping(perturbation: Perturbation) -> Mixture:
+    """Two Gaussians that overlap: a score that is not linear, and smooth enough for orders to settle in few steps."""
+    means = torch.tensor([[0.8, -0.5, 0.0], [-0.6, 0.4, 0.3]], dtype=torch.float64)
+    variances = torch.tensor([[0.5, 0.4, 0.6], [1.0, 0.3, 0.8]], dtype=torch.float64)
+    return Mixture(perturbation, torch.tensor([0.6, 0.4], dtype=torch.float64), means, variances)
 
 
 def point_mass(perturbation: Perturbation) -> PointMass:
