@@ -93,8 +93,8 @@ def test_evaluations_are_levels_times_steps_and_one_for_the_last_denoising():
         assert counted.calls == 6 * 4 + more
 
 
-# Exact standard deviations on Gaussian data from a start of U[0, 1], variance 1/12, before and after denoising, with the
-# published constants of NCSNv2 for CIFAR-10 and of NCSN, in their own form
+# Exact standard deviations on Gaussian data from a start of U[0, 1], variance 1/12, before and after denoising, with
+# the published constants of NCSNv2 for CIFAR-10 and of NCSN, in their own form
 @pytest.mark.parametrize(
     ("p", "eps", "updates", "data", "none", "tweedie"),
     [
