@@ -170,6 +170,16 @@ def problems(plan):
             "sample.grid",
             "level",
         ),
+        (
+            {
+                "network": "conditional-mlp",
+                "perturbation": "sigmas",
+                "objective": "ncsn",
+                "sample": {"grid": "knots", "steps": 9},
+            },
+            "label",
+            "ConditionalMLP is told the level of a table; use the label 'index'",
+        ),
         ({"sample": {"grid": "knots"}}, "sample.grid", "The grid 'knots' needs a table"),
         ({"perturbation": "betas:steps=5", "sample": {"grid": "knots"}}, "sample.grid", "at most 4 steps"),
         ({"sample": {"grid": "karras:sigma_max=1e9"}}, "sample.grid", "lies outside this perturbation"),

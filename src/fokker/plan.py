@@ -288,7 +288,10 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
 
     times = attempt("objective", lambda: plan.objective.times(p, torch.linspace(0, 0.999, 64, dtype=torch.float64)))
     if times is not None:
-        attempt("label", lambda: plan.label(p, times))
+        told = attempt("label", lambda: plan.label(p, times))
+        if told is not None and plan.network.reads_levels and told.is_floating_point():
+            name = type(plan.network).__name__
+            problems.append(Problem("label", f"{name} is told the level of a table; use the label 'index'."))
     problems += _without_noise(plan)
     if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
         reason = "a compiled network has first derivatives only, and this training needs second ones"

@@ -15,5 +15,10 @@ def fokker_register(registry: "Registry") -> None:
     """Register the networks of this plugin."""
     registry.network("mlp", "fokker_networks.mlp:MLP", summary="Residual multilayer perceptron for any event shape.")
     registry.network(
+        "conditional-mlp",
+        "fokker_networks.conditional_mlp:ConditionalMLP",
+        summary="Multilayer perceptron with a gain for every noise level.",
+    )
+    registry.network(
         "unet", "fokker_networks.unet:UNet", summary="Convolutional U-Net in one, two or three spatial dimensions."
     )
