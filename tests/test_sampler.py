@@ -14,6 +14,7 @@ from fokker.sampler import Claims, OneStep, State, by_step, sample, trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
 from fokker.testing.order import measure_order, measure_weak_order
+from fokker.vanishing import Vanishing
 from fokker_ddpm.ancestral import Ancestral
 from fokker_ddpm.ddim import DDIM
 from fokker_ode.ode import ODE
@@ -397,3 +398,20 @@ class TestLoop:
             if state.t < 0.9:
                 break
         assert sampler in ADAPTIVE or model.calls < 60
+
+
+def test_a_sampler_that_needs_noise_is_refused_where_there_is_none():
+    model, grid = gaussian(Vanishing()), Uniform().times(Vanishing(), 3)
+    with pytest.raises(ConfigError, match="DDIM lives on noise, and Vanishing has none"):
+        sample(model, DDIM(), grid, Seeded(0), (4, 3), dtype=D)
+
+
+def test_sampling_without_noise_starts_as_wide_as_the_data():
+    class Still(Identity):
+        @property
+        def claims(self):
+            return Claims(evaluations=0, without_noise=True)
+
+    p = Vanishing(sigma_data=3.0)
+    x = sample(gaussian(p), Still(), Uniform().times(p, 2), Seeded(0), (4, 3), final="none", dtype=D)
+    assert_close(x, 3.0 * Seeded(0)(x))

@@ -27,7 +27,7 @@ from fokker.noise import Seeded, block_seed
 from fokker.objective import Objective
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation
-from fokker.sampler import Final, Sampler, check_grid
+from fokker.sampler import Final, Sampler, check_grid, check_noise
 from fokker.spec import as_spec
 from fokker.start import Init
 from fokker.training.settings import TrainSettings
@@ -288,7 +288,14 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
 
     times = attempt("objective", lambda: plan.objective.times(p, torch.linspace(0, 0.999, 64, dtype=torch.float64)))
     if times is not None:
-        attempt("label", lambda: plan.label(p, times))
+        told = attempt("label", lambda: plan.label(p, times))
+        if told is not None and plan.network.reads_levels and told.is_floating_point():
+            name = type(plan.network).__name__
+            problems.append(Problem("label", f"{name} is told the level of a table; use the label 'index'."))
+    problems += _without_noise(plan)
+    if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
+        reason = "a compiled network has first derivatives only, and this training needs second ones"
+        problems.append(Problem("train.compile", f"train.compile = true cannot be had here: {reason}; leave it out."))
     grid = attempt("sample.grid", lambda: plan.sample.grid.times(p, plan.sample.steps))
     if grid is not None:
         attempt("sample.grid", lambda: check_grid(grid))
@@ -300,6 +307,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         examples = None
     if examples is None:
         return None, problems
+    attempt("objective", lambda: plan.objective.check(examples.event_shape))
     spec = attempt("train.labels", lambda: spec_of(plan, examples))
     backbone = spec and attempt("network", lambda: _on_meta(plan.network, spec))
     fitted = attempt("data", lambda: fit(plan, examples))
@@ -317,6 +325,28 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         ),
         problems,
     )
+
+
+def _without_noise(plan: Plan) -> list[Problem]:
+    """What needs noise where the perturbation has none to speak of."""
+    p = plan.perturbation
+    found: list[Problem] = []
+    if not p.vanishing:
+        return found
+    objective, read, name = (type(c).__name__ for c in (plan.objective, plan.parameterization, p))
+    if not plan.objective.without_noise:
+        message = (
+            f"{objective} learns from noise, and {name} has none; use 'explicit' or 'sliced', or a perturbation with "
+        )
+        found.append(Problem("objective", message + "noise, such as 've'."))
+    if not plan.parameterization.without_noise:
+        message = f"{read} reads the network in units of the noise, and {name} has none; use 'score' or 'energy'."
+        found.append(Problem("parameterization", message))
+    try:
+        check_noise(p, plan.sample.sampler)
+    except ConfigError as error:
+        found.append(Problem("sample.sampler", str(error)))
+    return found
 
 
 def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:

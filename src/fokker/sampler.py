@@ -30,6 +30,7 @@ __all__ = [
     "State",
     "by_step",
     "check_grid",
+    "check_noise",
     "sample",
     "trajectory",
 ]
@@ -75,6 +76,8 @@ class Claims:
             only within the tolerance.
         stationary: For correctors, and samplers that stay at one time: whether an update leaves the law at its time in
             place, up to the square of its step.
+        without_noise: Whether it works where the noise vanishes (`Perturbation.vanishing`): it neither leads from the
+            noise of one time to that of another nor takes its steps from it.
     """
 
     order: int | None = None
@@ -88,6 +91,7 @@ class Claims:
     exact_on_point_mass: bool = False
     shared_steps: bool = False
     stationary: bool = False
+    without_noise: bool = False
 
 
 class Sampler(ABC):
@@ -222,6 +226,19 @@ def check_grid(grid: Tensor) -> None:
         )
 
 
+def check_noise(perturbation: Perturbation, sampler: Sampler) -> None:
+    """Refuse a sampler that lives on noise where there is none.
+
+    Raises:
+        ConfigError: If the perturbation's noise vanishes and the sampler does not claim to work without.
+    """
+    if perturbation.vanishing and not sampler.claims.without_noise:
+        raise ConfigError(
+            f"{type(sampler).__name__} lives on noise, and {type(perturbation).__name__} has none; sample by "
+            "'langevin:relative=false', or train with noise, such as 've'."
+        )
+
+
 @torch.no_grad()
 def trajectory(
     model: ScoreModel,
@@ -251,9 +268,10 @@ def trajectory(
         States; the last one is the sample.
 
     Raises:
-        ConfigError: If the grid does not decrease strictly.
+        ConfigError: If the grid does not decrease strictly, or if the sampler needs noise where there is none.
     """
     check_grid(grid)
+    check_noise(model.perturbation, sampler)
     if final == "mean":
         noise = SilentEnd(noise)
     state = State(float(grid[0]), x)

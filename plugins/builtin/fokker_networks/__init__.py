@@ -20,5 +20,10 @@ def fokker_register(registry: "Registry") -> None:
         summary="Multilayer perceptron that is told nothing of the time.",
     )
     registry.network(
+        "conditional-mlp",
+        "fokker_networks.conditional_mlp:ConditionalMLP",
+        summary="Multilayer perceptron with a gain for every noise level.",
+    )
+    registry.network(
         "unet", "fokker_networks.unet:UNet", summary="Convolutional U-Net in one, two or three spatial dimensions."
     )

@@ -24,3 +24,8 @@ def fokker_register(registry: Any) -> None:
         "fokker_smld.annealed_langevin:AnnealedLangevin",
         summary="Langevin steps in proportion to the level's variance.",
     )
+    registry.recipe(
+        "two-gaussians-smld",
+        "fokker_smld:recipes/two-gaussians-smld.toml",
+        summary="SMLD on two Gaussians, by a network that is not told the noise level.",
+    )

@@ -38,8 +38,8 @@ class GradientAscent(Sampler):
 
     @property
     def claims(self) -> Claims:
-        """One evaluation per step, no noise."""
-        return Claims()
+        """One evaluation per step, no noise; a step of its own does without noise levels too."""
+        return Claims(without_noise=not self.relative)
 
     def levels(self, grid: Tensor) -> Tensor:
         """The last time, over and over."""
@@ -84,8 +84,8 @@ class Langevin(Sampler):
 
     @property
     def claims(self) -> Claims:
-        """One evaluation per step; the law stays in place at temperature 1."""
-        return Claims(stochastic=True, stationary=self.temperature == 1)
+        """One evaluation per step; the law stays in place at temperature 1; a step of its own needs no noise level."""
+        return Claims(stochastic=True, stationary=self.temperature == 1, without_noise=not self.relative)
 
     def levels(self, grid: Tensor) -> Tensor:
         """The last time, over and over."""

@@ -93,6 +93,7 @@ def sample(
     from fokker.events import SamplesWritten, SamplingFinished, SamplingStarted
     from fokker.plan import SampleSettings
     from fokker.run.folder import open_run
+    from fokker.sampler import check_noise
     from fokker.sampling import generate
     from fokker.sink import open_sink
     from fokker.spec import as_spec, format_value, parse_value
@@ -113,6 +114,7 @@ def sample(
     named = str(as_spec(config.to_table(app.registry, way, "sampler")))
     if nfe is not None:
         steps = steps_for(way, named, nfe, end, steering)
+    check_noise(p, way)
     times = rule.times(p, settings.steps if steps is None else steps)
     opened.plan.label(p, way.levels(times))  # a label that does not exist between levels refuses here, before any work
     _check_label(opened, label)

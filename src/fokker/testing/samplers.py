@@ -21,7 +21,16 @@ from fokker.testing.moments import affine_map
 from fokker.testing.order import Convergence, measure_order, measure_strong_order, measure_weak_order, uneven
 from fokker.testing.runs import Tape, Watched, descent, end, per_sample, start, states
 from fokker.testing.stationary import stays_in_place
-from fokker.testing.worlds import CONTINUOUS, PERTURBATIONS, gaussian, mixture, normal, overlapping, point_mass
+from fokker.testing.worlds import (
+    CONTINUOUS,
+    PERTURBATIONS,
+    WITHOUT_NOISE,
+    gaussian,
+    mixture,
+    normal,
+    overlapping,
+    point_mass,
+)
 
 __all__ = ["suite"]
 
@@ -52,6 +61,19 @@ def follows_the_grid(sampler: Sampler, p: Perturbation) -> None:
     same(found[0].x, x, "the first state")
     shapes = {tuple(s.x.shape) for s in found}
     expect(shapes == {(_BATCH, 2)}, f"yields states of the shapes {sorted(shapes)} for a start of shape {(_BATCH, 2)}")
+
+
+@suite.check(over=WITHOUT_NOISE)
+def without_noise(sampler: Sampler, p: Perturbation) -> str:
+    """Gets somewhere where there is no noise, if it claims to do without."""
+    if not sampler.claims.without_noise:
+        raise NotApplicable("it claims no such thing: it goes from noise to data, or takes its steps from the noise")
+    x, grid = normal(_BATCH, 2), descent()
+    far = end(sampler, mixture(p), x, grid, per_sample(x)) - x
+    expect(bool(far.isfinite().all()), "ends in states that are not finite")
+    moved = float(far.square().mean().sqrt())
+    expect(moved > 1e-3, f"moves by {moved:.2g} of the data's width: there is nothing for it to do")
+    return f"moves by {moved:.2g} of the data's width"
 
 
 @suite.check

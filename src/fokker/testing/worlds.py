@@ -12,11 +12,13 @@ from torch import Tensor
 from fokker.exact import Gaussian, Mixture, PointMass
 from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
 from fokker.table import Betas, Sigmas
+from fokker.vanishing import Vanishing
 
 __all__ = [
     "CONTINUOUS",
     "EVENT_SHAPES",
     "PERTURBATIONS",
+    "WITHOUT_NOISE",
     "correlated",
     "gaussian",
     "mixture",
@@ -34,6 +36,9 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "betas": Betas(steps=200, start=5e-4, end=0.1),
 }
 """Perturbations of every kind; the tables are short, and reach as far as the published ones."""
+
+WITHOUT_NOISE: Mapping[str, Perturbation] = {"none": Vanishing()}
+"""The data as it is: no way from noise to data, so that what needs noise is not asked about it."""
 
 EVENT_SHAPES: tuple[tuple[int, ...], ...] = ((2,), (16,), (1, 128), (3, 17, 23), (1, 8, 9, 10))
 """Points, features, series, pictures that are not square, volumes."""

@@ -450,8 +450,38 @@ class Clipped(Decorated):
         return c["x0"] * (q.x0.clamp(-1, 1) if self.clip else q.x0) + c["eps"] * q.eps
 
 
+@component
+class Relax(OneStep):
+    """Plain Langevin dynamics, one update per step of the grid, in units of the data (Welling & Teh, 2011).
+
+    Args:
+        size: The step.
+    """
+
+    size: Annotated[float, Gt(0)] = 0.01
+
+    @property
+    def claims(self):
+        return Claims(stochastic=True, without_noise=True)
+
+    def coefficients(self, p, t, s):
+        return {"a": torch.full_like(t, self.size)}
+
+    def step(self, model, x, t, s, c, noise, cond=None):
+        return x + c["a"] * model(x, t, cond).score + (2 * c["a"]) ** 0.5 * noise(x, t, s)
+
+
+@component
+class RelaxByTheNoise(Relax):
+    """The same with a step relative to the noise."""
+
+    def coefficients(self, p, t, s):
+        return {"a": self.size * p.sigma(t) ** 2}
+
+
 MUTANTS = {
     "yields no state after the last step": (DDIM(), StopsEarly(), "follows-the-grid[vp]"),
+    "takes its steps from noise that it says it does not need": (Relax(), RelaxByTheNoise(), "without-noise[none]"),
     "goes on from the last run": (DDIM(), NeverTheSame(), "replayable"),
     "draws from the global generator": (Ancestral(), GlobalGenerator(), "global-generators-untouched"),
     "writes into the state that it has yielded": (DDIM(), InPlace(), "inputs-untouched"),
