@@ -91,10 +91,11 @@ def claims(host: Host) -> str:
     for kind in ("sampler", "predictor", "corrector"):
         for entry in host.registry.entries(kind):
             claimed = dataclasses.asdict(entry.load()().claims)
-            cells = (_claim(claimed[c]) for c in ("order", "weak_order", "evaluations", "at_end"))
+            cells = (_claim(claimed[c]) for c in ("order", "weak_order", "strong_order", "evaluations", "at_end"))
             others = ", ".join(name.replace("_", " ") for name, value in claimed.items() if value is True)
             rows.append((kind, f"`{entry.name}`", *cells, others))
-    return table(("kind", "name", "order", "weak order", "evaluations a step", "at the end", "besides"), rows)
+    heads = ("kind", "name", "order", "weak order", "strong order", "evaluations a step", "at the end", "besides")
+    return table(heads, rows)
 
 
 def settings(host: Host) -> str:

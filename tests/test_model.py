@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from fokker.label import CNoise, Index, ThousandTime
 from fokker.model import Counted, NetworkModel, rates_at
-from fokker.parameterization import EDM, Eps, Velocity
+from fokker.parameterization import EDM, Energy, Eps, Velocity
 from fokker.perturbation import VP
 from fokker.table import Betas
 
@@ -86,3 +86,52 @@ def test_rates_are_shaped_like_the_scales():
     each = rates_at(VP(), torch.tensor([0.5, 0.6]), x)()
     assert all(rate.shape == (2, 1, 1) and rate.dtype == torch.float32 for rate in each)
     assert [rate[0].item() for rate in each] == pytest.approx(rates_at(VP(), 0.5, x)(), rel=1e-6)
+
+
+class Bowl(nn.Module):
+    """An energy of one number, k |x|^4 / 4."""
+
+    def __init__(self):
+        super().__init__()
+        self.k = nn.Parameter(torch.tensor(0.5, dtype=D))
+
+    def forward(self, x, label, cond=None):
+        return self.k * x.flatten(1).square().sum(1, keepdim=True) ** 2 / 4
+
+
+def bowl():
+    return NetworkModel(Bowl(), VP(), Energy(), ThousandTime())
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 3, 1)])
+def test_the_score_of_an_energy_is_minus_its_slope(shape):
+    x = torch.randn(5, *shape, dtype=D, generator=torch.Generator().manual_seed(0))
+    square = x.flatten(1).square().sum(1).reshape(-1, *[1] * len(shape))
+    m, t = bowl(), torch.linspace(0.1, 0.9, 5, dtype=D)
+    for when in (0.5, t):
+        score = m(x, when).score
+        assert_close(score, -0.5 * square * x)
+        assert score.requires_grad and not x.requires_grad
+        with torch.no_grad():
+            found = m(x, when).score
+        assert_close(found, score.detach(), rtol=0, atol=0)
+        assert not found.requires_grad
+
+
+def test_outputs_of_an_energy_are_summed():
+    class Square(nn.Module):
+        def forward(self, x, label, cond=None):
+            return x**2
+
+    x = torch.randn(3, 4, dtype=D, generator=torch.Generator().manual_seed(0))
+    assert_close(NetworkModel(Square(), VP(), Energy(), ThousandTime())(x, 0.5).score, -2 * x)
+
+
+def test_an_energy_is_differentiated_again_in_its_weights_and_in_the_data():
+    m, x = bowl(), torch.tensor([[1.0, 2.0]], dtype=D, requires_grad=True)
+    score = m(x, 0.5).score
+    (slope,) = torch.autograd.grad(score.sum(), m.backbone.k, retain_graph=True)
+    assert_close(slope, torch.tensor(-15.0, dtype=D))
+    (row,) = torch.autograd.grad(score[0, 0], x)
+    assert_close(row, -0.5 * torch.tensor([[5.0 + 2.0, 4.0]], dtype=D))
+    assert m.backbone.k.grad is None and x.grad is None

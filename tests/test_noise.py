@@ -261,3 +261,46 @@ def test_the_global_generator_is_left_alone():
     noise = Seeded(1)
     noise(torch.zeros(3)), noise.uniform(torch.zeros(3))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def covariance(z, y):
+    pairs = torch.stack([z.double().flatten(), y.double().flatten()])
+    return pairs @ pairs.T / pairs.shape[1]
+
+
+PAIR = torch.tensor([[1, 1 / 2], [1 / 2, 1 / 3]], dtype=torch.float64)
+"""Covariance of a Brownian path's end and its integral over the unit interval."""
+
+
+@pytest.mark.parametrize("noise", [Seeded(3), PerSample(3, range(40_000), (2,))], ids=lambda n: type(n).__name__)
+def test_increment_and_integral_have_the_covariance_of_a_brownian_path(noise):
+    z, y = noise.integral(torch.zeros(40_000, 2), 0.5, 0.4)
+    assert_close(covariance(z, y), PAIR, rtol=0, atol=0.015)
+    assert kolmogorov(z, normal_cdf) < 1.95
+    assert kolmogorov(3**0.5 * y, normal_cdf) < 1.95
+
+
+def test_increment_and_integral_are_those_of_a_path_summed_up():
+    # two draws z, u: y = z / 2 + u / sqrt(12), from a path's end and what a bridge adds
+    x, draws = torch.zeros(3, 2), torch.arange(12.0).reshape(2, 3, 2)
+    z, y = Recorded(draws).integral(x)
+    assert torch.equal(z, draws[0])
+    assert_close(y, draws[0] / 2 + draws[1] / 12**0.5)
+    assert all(torch.equal(part, x) for part in Zero().integral(x))
+
+
+def test_the_pairs_of_sample_i_are_its_own():
+    x = torch.zeros(9, 3)
+    whole = PerSample(0, range(9), (3,)).integral(x)
+    alone = PerSample(0, [7], (3,)).integral(x[:1])
+    assert all(torch.equal(a[7], b[0]) for a, b in zip(whole, alone, strict=True))
+
+
+def test_a_silent_end_passes_the_other_source_s_pair_on():
+    class Path(Zero):
+        def integral(self, x, t=None, s=None):
+            return x + 1, x + 2
+
+    x = torch.zeros(2, 3)
+    assert all(torch.equal(a, b) for a, b in zip(SilentEnd(Path()).integral(x), (x + 1, x + 2), strict=True))
+    assert all(torch.equal(part, x) for part in SilentEnd(Path()).final.integral(x))

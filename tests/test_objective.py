@@ -23,6 +23,7 @@ from fokker.weighting import P2, EDMWeight, Likelihood, MinSNR, Sigma2, Simple
 
 D = torch.float64
 PERTURBATIONS = [VP(), SubVP(), VE(), Cosine(), Betas(), Sigmas(levels=10)]
+U4 = torch.tensor([0.0, 0.25, 0.7, 1 - 2**-53], dtype=D)
 WEIGHTINGS = [Simple(), Sigma2(), Likelihood(), MinSNR(), EDMWeight(), P2()]
 
 
@@ -286,3 +287,10 @@ def test_an_infinite_log_snr_cannot_be_spread_at_either_end():
     with pytest.raises(ConfigError, match=r"infinite at t_min = 0; raise t_min, or set times_in = 'uniform'"):
         Denoising().times(Line(t_min=0.0), u)
     assert Denoising(times_in="uniform").times(Line(), u).tolist() == pytest.approx([0.01, 0.505])
+
+
+def test_levels_are_trained_alike():
+    p = Betas(steps=4)
+    assert Denoising(times_in="levels").times(p, U4).tolist() == p.knots.tolist()
+    with pytest.raises(ConfigError, match=r"'denoising' trains on the levels of a table; .* times_in = 'log-snr'"):
+        Denoising(times_in="levels").times(VP(), U4)

@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from fokker.errors import ConfigError, SingularError
 from fokker.label import CNoise
-from fokker.parameterization import EDM, X0, Eps, Score, SigmaScaled, V, Velocity
+from fokker.parameterization import EDM, X0, Energy, Eps, Score, SigmaScaled, V, Velocity
 from fokker.perturbation import VE, VP
 from fokker.weighting import EDMWeight
 
@@ -77,10 +77,17 @@ def test_sigma_scaled_is_the_score_of_ncsnv2():
     assert SigmaScaled().target(ONE, 3 * ONE, 1.0, 0.5).item() == -3.0
 
 
+@pytest.mark.parametrize("read", [Score(), Energy()], ids=str)
 @pytest.mark.parametrize("sigma", [0.0, torch.tensor([[0.0], [1.0]])])
-def test_a_score_network_has_no_target_without_noise(sigma):
+def test_a_score_network_has_no_target_without_noise(read, sigma):
     with pytest.raises(SingularError, match="does not exist at sigma = 0; raise t_min"):
-        Score().target(ONE, ONE, 1.0, sigma)
+        read.target(ONE, ONE, 1.0, sigma)
+
+
+def test_the_slope_of_an_energy_is_minus_the_score():
+    assert Energy().predict(3 * ONE, ONE, 1.0, 0.5).score.item() == -3.0
+    assert Energy().target(ONE, 3 * ONE, 1.0, 0.5).item() == 6.0
+    assert Energy().differentiates and not Score().differentiates
 
 
 def test_a_velocity_needs_rates():

@@ -170,6 +170,16 @@ def problems(plan):
             "sample.grid",
             "level",
         ),
+        (
+            {
+                "network": "conditional-mlp",
+                "perturbation": "sigmas",
+                "objective": "ncsn",
+                "sample": {"grid": "knots", "steps": 9},
+            },
+            "label",
+            "ConditionalMLP is told the level of a table; use the label 'index'",
+        ),
         ({"sample": {"grid": "knots"}}, "sample.grid", "The grid 'knots' needs a table"),
         ({"perturbation": "betas:steps=5", "sample": {"grid": "knots"}}, "sample.grid", "at most 4 steps"),
         ({"sample": {"grid": "karras:sigma_max=1e9"}}, "sample.grid", "lies outside this perturbation"),
@@ -182,6 +192,36 @@ def test_what_cannot_work_is_a_problem_with_a_reason(registry, tables, where, me
     found = problems(plan)
     assert list(found) == [where]
     assert re.search(message, found[where])
+
+
+def test_what_needs_noise_is_refused_where_there_is_none(registry):
+    found = problems(resolve(registry, {"data": "moons:n=50", "perturbation": "none"}))
+    assert list(found) == ["objective", "parameterization", "sample.sampler"]
+    assert found["objective"].startswith("Denoising learns from noise, and Vanishing has none; use 'explicit' or")
+    assert found["parameterization"].startswith("EDM reads the network in units of the noise, and Vanishing has none;")
+    assert found["sample.sampler"].startswith(
+        "DDIM lives on noise, and Vanishing has none; sample by 'langevin:relative=false'"
+    )
+    sound = {"perturbation": "none", "objective": "explicit", "parameterization": "energy"}
+    assert list(problems(resolve(registry, {"data": "moons:n=50", **sound}))) == ["sample.sampler"]
+    sound["sample"] = {"sampler": "langevin:step=0.01,relative=false"}
+    assert problems(resolve(registry, {"data": "moons:n=50", **sound})) == {}
+
+
+def test_data_that_the_objective_refuses_is_a_problem(registry, array):
+    plan = resolve(registry, {"data": array(3, 7, 7), "network": "mlp", "objective": "explicit"})
+    assert "max_dimensions = 147" in problems(plan)["objective"]
+    asked = {"data": array(3, 7, 7), "network": "mlp", "objective": "explicit:max_dimensions=147"}
+    assert problems(resolve(registry, asked)) == {}
+
+
+@pytest.mark.parametrize("part", [{"objective": "sliced"}, {"parameterization": "energy"}], ids=str)
+def test_second_derivatives_are_not_to_be_had_of_a_compiled_network(registry, part):
+    plan = resolve(registry, {"data": "moons:n=50", "train": {"compile": True}, **part})
+    assert list(problems(plan)) == ["train.compile"]
+    assert "first derivatives only" in problems(plan)["train.compile"]
+    plain = resolve(registry, {"data": "moons:n=50", "train": {"compile": True}})
+    assert problems(plain) == {}
 
 
 def test_a_network_that_does_not_fit_the_data_is_a_problem(registry, array):

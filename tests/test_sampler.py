@@ -14,6 +14,7 @@ from fokker.sampler import Claims, OneStep, State, by_step, sample, trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
 from fokker.testing.order import measure_order, measure_weak_order
+from fokker.vanishing import Vanishing
 from fokker_ddpm.ancestral import Ancestral
 from fokker_ddpm.ddim import DDIM
 from fokker_ode.ode import ODE
@@ -403,3 +404,20 @@ def test_coefficients_that_are_not_finite_are_refused_by_the_number_of_their_ste
     coefficients = {"x": torch.ones(3, dtype=D), "eps": torch.tensor([1.0, 2.0, float("nan")], dtype=D)}
     with pytest.raises(ConfigError, match="Step 3 of 3 has no finite coefficient 'eps': sigma is 0 at the last time"):
         by_step(coefficients)
+
+
+def test_a_sampler_that_needs_noise_is_refused_where_there_is_none():
+    model, grid = gaussian(Vanishing()), Uniform().times(Vanishing(), 3)
+    with pytest.raises(ConfigError, match="DDIM lives on noise, and Vanishing has none"):
+        sample(model, DDIM(), grid, Seeded(0), (4, 3), dtype=D)
+
+
+def test_sampling_without_noise_starts_as_wide_as_the_data():
+    class Still(Identity):
+        @property
+        def claims(self):
+            return Claims(evaluations=0, without_noise=True)
+
+    p = Vanishing(sigma_data=3.0)
+    x = sample(gaussian(p), Still(), Uniform().times(p, 2), Seeded(0), (4, 3), final="none", dtype=D)
+    assert_close(x, 3.0 * Seeded(0)(x))

@@ -8,7 +8,7 @@ from fokker.errors import ConfigError
 from fokker.perturbation import VE, VP, Cosine, SubVP
 from fokker.prediction import Prediction
 from fokker.table import Betas, Sigmas
-from fokker.weighting import P2, EDMWeight, Likelihood, MinSNR, Sigma2, Simple, WeightingClaims
+from fokker.weighting import P2, EDMWeight, Likelihood, MinSNR, ScoreError, Sigma2, Simple, WeightingClaims
 
 D = torch.float64
 PERTURBATIONS = [VP(), SubVP(), VE(), Cosine(), Betas(), Sigmas(levels=10)]
@@ -39,6 +39,12 @@ def test_simple_weighs_the_error_of_the_noise(p):
 def test_sigma2_weighs_the_error_of_the_score_by_the_variance(p):
     x0, _, score = errors(p)
     assert_close(Sigma2()(p, T) * x0, p.sigma(T) ** 2 * score, rtol=1e-8, atol=0)
+
+
+@everywhere
+def test_score_weighs_the_error_of_the_score(p):
+    x0, _, score = errors(p)
+    assert_close(ScoreError()(p, T) * x0, score, rtol=1e-8, atol=0)
 
 
 @everywhere

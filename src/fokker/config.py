@@ -374,9 +374,12 @@ def _element(hint: Any, position: int) -> Any:
 
 def _expected(hint: Any) -> str:
     """What an annotation allows, such as `a number greater than 0`."""
+    options = [option for option in _options(hint) if option is not type(None)]
+    if any(get_origin(option) is Literal for option in options):
+        return " or ".join(
+            constraint_text(option) if get_origin(option) is Literal else _expected(option) for option in options
+        )
     constraint = constraint_text(hint)
-    if any(get_origin(option) is Literal for option in _options(hint)):
-        return constraint
     text = type_text(hint).removesuffix(" or none")
     if text not in ("text", "true or false"):
         text = f"an {text}" if text[0] in "aeiou" else f"a {text}"

@@ -5,11 +5,12 @@ a model around a model; an exact law is a model without a network.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from fokker.jacobian import leaf, twice_differentiable
 from fokker.label import Label
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation, Scale, expand
@@ -69,7 +70,13 @@ class NetworkModel(ScoreModel):
         """Scale, evaluate the network, read; see `ScoreModel`."""
         p = self._perturbation
         alpha, sigma = p.scales(t, x)
-        output = self.backbone(self.parameterization.inputs(x, alpha, sigma), self._label(t, x), cond)
+        label = self._label(t, x)
+
+        def answer(x: Tensor) -> Tensor:
+            output: Tensor = self.backbone(self.parameterization.inputs(x, alpha, sigma), label, cond)
+            return output
+
+        output = _gradient(answer, x) if self.parameterization.differentiates else answer(x)
         return self.parameterization.predict(output, x, alpha, sigma, rates_at(p, t, x))
 
     def _label(self, t: Tensor | float, x: Tensor) -> Tensor:
@@ -78,6 +85,20 @@ class NetworkModel(ScoreModel):
         if label.is_floating_point():
             label = label.to(x.dtype)
         return label.to(x.device).expand(x.shape[0])
+
+
+def _gradient(answer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Gradient in `x` of the sum of an example's answers, (B, *D), under `torch.no_grad` too.
+
+    It can be differentiated again, in the parameters and in `x`, wherever gradients are on.
+    """
+    again = torch.is_grad_enabled()
+    with twice_differentiable():
+        at = x if x.requires_grad else leaf(x)
+        energy = answer(at).reshape(len(x), -1).sum(1)
+        (gradient,) = torch.autograd.grad(energy.sum(), at, create_graph=again)
+        # processes that train together wait for a gradient of every weight, and a constant added to an energy has none
+        return gradient + 0 * expand(energy, x) if again else gradient
 
 
 class Counted(ScoreModel):

@@ -48,6 +48,8 @@ class Network(ABC):
     """A network's configuration; subclasses are components (`@component`)."""
 
     kind: ClassVar[str] = "network"
+    reads_levels: ClassVar[bool] = False
+    """Whether its label must be the level of a table, int64, as the label `index` gives it."""
 
     @property
     def examples(self) -> "tuple[DataSpec, ...]":

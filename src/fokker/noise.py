@@ -10,7 +10,7 @@ neighbours matter. A generator for each single sample would cost 200 times as mu
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
@@ -33,6 +33,19 @@ class Noise(ABC):
         A source that represents a Brownian path returns its increment over [s, t] divided by sqrt(t - s); others
         ignore the times.
         """
+
+    def integral(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> tuple[Tensor, Tensor]:
+        """The increment of a Brownian path over the step from `t` to `s`, and the path's integral over its time.
+
+            z = W(h) / h^(1/2),    y = (int_0^h W(r) dr) / h^(3/2),    h = t - s,    W(0) = 0 at `t`
+            Var z = 1,    Var y = 1/3,    Cov(z, y) = 1/2
+
+        What schemes of a strong order above 1 need (Kloeden & Platen, 1992, eq. 10.4.3). Both have the state's shape,
+        (B, *D). Two draws make the pair, y = z / 2 + u / sqrt(12); a source that represents a Brownian path returns
+        the path's own pair instead.
+        """
+        z, u = self(x, t, s), self(x, t, s)
+        return z, z / 2 + u / sqrt(12)
 
     @abstractmethod
     def uniform(self, x: Tensor) -> Tensor:
@@ -84,6 +97,10 @@ class SilentEnd(Noise):
     def __call__(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> Tensor:
         """The other source's numbers."""
         return self._noise(x, t, s)
+
+    def integral(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> tuple[Tensor, Tensor]:
+        """The other source's pair."""
+        return self._noise.integral(x, t, s)
 
     def uniform(self, x: Tensor) -> Tensor:
         """The other source's numbers."""

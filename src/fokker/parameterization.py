@@ -1,7 +1,8 @@
 """Parameterizations: how a network's input and output are read.
 
 A parameterization is two maps, from the noisy data to what the network sees, and from what it answers to a
-`Prediction`; the target of a perfect network follows from them. All are functions of (alpha, sigma) alone.
+`Prediction`; the target of a perfect network follows from them. All are functions of (alpha, sigma) alone. What is read
+is the output itself or, of an energy, the output's gradient in the noisy data.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +17,7 @@ from fokker.errors import SingularError
 from fokker.perturbation import Scale
 from fokker.prediction import Prediction, Rates
 
-__all__ = ["EDM", "X0", "Eps", "Parameterization", "Score", "SigmaScaled", "V", "Velocity"]
+__all__ = ["EDM", "X0", "Energy", "Eps", "Parameterization", "Score", "SigmaScaled", "V", "Velocity"]
 
 
 class Parameterization(ABC):
@@ -26,6 +27,11 @@ class Parameterization(ABC):
     """
 
     kind: ClassVar[str] = "parameterization"
+    without_noise: ClassVar[bool] = False
+    """Whether an output means the same score however little noise there is, so that a vanishing level will do."""
+    differentiates: ClassVar[bool] = False
+    """Whether `output` is not what the network answers, but the gradient in the noisy data of the sum of an example's
+    answers; the model takes it, see `fokker.model.NetworkModel`."""
 
     def inputs(self, x: Tensor, alpha: Scale, sigma: Scale) -> Tensor:
         """What the network is shown of the noisy data `x`, (B, *D); `x` itself unless a subclass scales it."""
@@ -33,7 +39,7 @@ class Parameterization(ABC):
 
     @abstractmethod
     def target(self, x0: Tensor, eps: Tensor, alpha: Scale, sigma: Scale, rates: Rates | None = None) -> Tensor:
-        """What a perfect network would answer for data `x0` and noise `eps`, each (B, *D)."""
+        """The `output` of a perfect network for data `x0` and noise `eps`, each (B, *D)."""
 
     @abstractmethod
     def predict(self, output: Tensor, x: Tensor, alpha: Scale, sigma: Scale, rates: Rates | None = None) -> Prediction:
@@ -44,6 +50,8 @@ class Parameterization(ABC):
 class Score(Parameterization):
     """The network gives the score itself (Hyvarinen, 2005; Song & Ermon, 2019)."""
 
+    without_noise: ClassVar[bool] = True
+
     def target(self, x0: Tensor, eps: Tensor, alpha: Scale, sigma: Scale, rates: Rates | None = None) -> Tensor:
         """-eps / sigma."""
         _refuse_zero_sigma(sigma)
@@ -52,6 +60,29 @@ class Score(Parameterization):
     def predict(self, output: Tensor, x: Tensor, alpha: Scale, sigma: Scale, rates: Rates | None = None) -> Prediction:
         """Output = score."""
         return Prediction(x, alpha, sigma, score=output, rates=rates)
+
+
+@component
+class Energy(Parameterization):
+    """The network gives an energy f, whose score is that of the density exp(-f) / Z (Hyvarinen, 2005, section 2).
+
+        score = -grad_x f,    f the sum of the network's outputs for an example
+
+    A network of one output is an energy as it is, and any other one by its sum. The score is a gradient field, as true
+    ones are, and costs a backward pass per evaluation; training differentiates it once more.
+    """
+
+    without_noise: ClassVar[bool] = True
+    differentiates: ClassVar[bool] = True
+
+    def target(self, x0: Tensor, eps: Tensor, alpha: Scale, sigma: Scale, rates: Rates | None = None) -> Tensor:
+        """The gradient of f, eps / sigma."""
+        _refuse_zero_sigma(sigma)
+        return eps / sigma
+
+    def predict(self, output: Tensor, x: Tensor, alpha: Scale, sigma: Scale, rates: Rates | None = None) -> Prediction:
+        """Score = -output, where the output is the gradient of f."""
+        return Prediction(x, alpha, sigma, score=-output, rates=rates)
 
 
 @component

@@ -45,6 +45,8 @@ class Perturbation(ABC):
     kind: ClassVar[str] = "perturbation"
     t_min: float = 0.0
     """The earliest time that is trained on and integrated to."""
+    vanishing: ClassVar[bool] = False
+    """Whether its noise is a formality: `x_t` is the data, and what cannot work `without_noise` is refused."""
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:

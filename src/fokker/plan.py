@@ -28,8 +28,9 @@ from fokker.noise import Seeded, Zero, block_seed
 from fokker.objective import Objective
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation
-from fokker.sampler import Final, Sampler, check_grid, trajectory
+from fokker.sampler import Final, Sampler, check_grid, check_noise, trajectory
 from fokker.spec import as_spec
+from fokker.start import Init
 from fokker.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ class SampleSettings:
         sampler: The way down.
         grid: Where it stops.
         steps: Number of steps of the grid.
+        init: Where trajectories begin: `prior`, `normal` (unit variance in the model's units), `uniform` (in [0, 1) in
+            the data's own units), `data` (training examples with the noise of the first level), or the coordinates of
+            a point in the data's own units.
         final: How a trajectory ends: `tweedie` (one more evaluation), `mean` or `none`.
     """
 
     sampler: Sampler
     grid: Grid
     steps: Annotated[int, Ge(1)] = 100
+    init: Init = "prior"
     final: Final = "tweedie"
 
 
@@ -284,12 +289,19 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
 
     times = attempt("objective", lambda: plan.objective.times(p, torch.linspace(0, 0.999, 64, dtype=torch.float64)))
     if times is not None:
-        attempt("label", lambda: plan.label(p, times))
+        told = attempt("label", lambda: plan.label(p, times))
+        if told is not None and plan.network.reads_levels and told.is_floating_point():
+            name = type(plan.network).__name__
+            problems.append(Problem("label", f"{name} is told the level of a table; use the label 'index'."))
+    problems += _without_noise(plan)
+    if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
+        reason = "a compiled network has first derivatives only, and this training needs second ones"
+        problems.append(Problem("train.compile", f"train.compile = true cannot be had here: {reason}; leave it out."))
     grid = attempt("sample.grid", lambda: plan.sample.grid.times(p, plan.sample.steps))
     if grid is not None:
         attempt("sample.grid", lambda: check_grid(grid))
         if not any(q.where == "label" for q in problems):
-            attempt("sample.grid", lambda: plan.label(p, grid))
+            attempt("sample.grid", lambda: plan.label(p, plan.sample.sampler.levels(grid)))
     if not problems:
         attempt("sample", lambda: _dry_run(plan))
     examples = attempt("data", lambda: plan.data.open("train"))
@@ -298,6 +310,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
         examples = None
     if examples is None:
         return None, problems
+    attempt("objective", lambda: plan.objective.check(examples.event_shape))
     spec = attempt("train.labels", lambda: spec_of(plan, examples))
     backbone = spec and attempt("network", lambda: _on_meta(plan.network, spec))
     fitted = attempt("data", lambda: fit(plan, examples))
@@ -321,7 +334,7 @@ class _Silent(torch.nn.Module):
     """A network that answers zero."""
 
     def forward(self, x: Tensor, label: Tensor, cond: object = None) -> Tensor:
-        return torch.zeros_like(x)
+        return 0.0 * x  # a function of x, of which an energy can be differentiated
 
 
 def _dry_run(plan: Plan) -> None:
@@ -340,6 +353,28 @@ def _dry_run(plan: Plan) -> None:
                 f"The sampler does not stay finite at t = {t:.4g}, whatever the network; take more steps, end the grid "
                 "earlier, or choose another sampler."
             )
+
+
+def _without_noise(plan: Plan) -> list[Problem]:
+    """What needs noise where the perturbation has none to speak of."""
+    p = plan.perturbation
+    found: list[Problem] = []
+    if not p.vanishing:
+        return found
+    objective, read, name = (type(c).__name__ for c in (plan.objective, plan.parameterization, p))
+    if not plan.objective.without_noise:
+        message = (
+            f"{objective} learns from noise, and {name} has none; use 'explicit' or 'sliced', or a perturbation with "
+        )
+        found.append(Problem("objective", message + "noise, such as 've'."))
+    if not plan.parameterization.without_noise:
+        message = f"{read} reads the network in units of the noise, and {name} has none; use 'score' or 'energy'."
+        found.append(Problem("parameterization", message))
+    try:
+        check_noise(p, plan.sample.sampler)
+    except ConfigError as error:
+        found.append(Problem("sample.sampler", str(error)))
+    return found
 
 
 def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:

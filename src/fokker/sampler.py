@@ -30,6 +30,7 @@ __all__ = [
     "State",
     "by_step",
     "check_grid",
+    "check_noise",
     "sample",
     "trajectory",
 ]
@@ -73,7 +74,10 @@ class Claims:
         exact_on_point_mass: Whether it carries a single data point's law along without error.
         shared_steps: Whether examples of one batch share adaptive steps, so that they agree with themselves alone
             only within the tolerance.
-        stationary: For correctors: whether an update leaves a law at its time in place, up to the square of its step.
+        stationary: For correctors, and samplers that stay at one time: whether an update leaves the law at its time in
+            place, up to the square of its step.
+        without_noise: Whether it works where the noise vanishes (`Perturbation.vanishing`): it neither leads from the
+            noise of one time to that of another nor takes its steps from it.
     """
 
     order: int | None = None
@@ -87,6 +91,7 @@ class Claims:
     exact_on_point_mass: bool = False
     shared_steps: bool = False
     stationary: bool = False
+    without_noise: bool = False
 
 
 class Sampler(ABC):
@@ -99,6 +104,13 @@ class Sampler(ABC):
     def claims(self) -> Claims:
         """What the sampler claims and the tests measure."""
 
+    def levels(self, grid: Tensor) -> Tensor:
+        """The times of its states, one for each time of the grid, (N + 1,).
+
+        The grid itself, unless a subclass says otherwise: Langevin dynamics stays at the last time.
+        """
+        return grid
+
     @abstractmethod
     def trajectory(
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Cond = None
@@ -107,13 +119,13 @@ class Sampler(ABC):
 
         Args:
             model: The model, carrying its perturbation.
-            x: State at `grid[0]`, (B, *D); left untouched.
+            x: State at the first of its `levels`, (B, *D); left untouched.
             grid: Strictly decreasing times, float64 on the host, (N + 1,).
             noise: Source of all randomness; the very last update draws from `noise.final`.
             cond: Conditions passed on to the model.
 
         Yields:
-            The state at `grid[0]` and after every step; each is a tensor of its own.
+            The state at the first of its `levels` and after every step; each is a tensor of its own.
         """
 
 
@@ -226,6 +238,19 @@ def check_grid(grid: Tensor) -> None:
         )
 
 
+def check_noise(perturbation: Perturbation, sampler: Sampler) -> None:
+    """Refuse a sampler that lives on noise where there is none.
+
+    Raises:
+        ConfigError: If the perturbation's noise vanishes and the sampler does not claim to work without.
+    """
+    if perturbation.vanishing and not sampler.claims.without_noise:
+        raise ConfigError(
+            f"{type(sampler).__name__} lives on noise, and {type(perturbation).__name__} has none; sample by "
+            "'langevin:relative=false', or train with noise, such as 've'."
+        )
+
+
 @torch.no_grad()
 def trajectory(
     model: ScoreModel,
@@ -255,9 +280,10 @@ def trajectory(
         States; the last one is the sample.
 
     Raises:
-        ConfigError: If the grid does not decrease strictly.
+        ConfigError: If the grid does not decrease strictly, or if the sampler needs noise where there is none.
     """
     check_grid(grid)
+    check_noise(model.perturbation, sampler)
     if final == "mean":
         noise = SilentEnd(noise)
     state = State(float(grid[0]), x)

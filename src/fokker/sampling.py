@@ -12,6 +12,7 @@ from fokker.model import Counted, ScoreModel
 from fokker.network import DataSpec
 from fokker.noise import PerSample
 from fokker.sampler import Final, Sampler, State, trajectory
+from fokker.start import Start, prior
 
 __all__ = ["Chunk", "generate"]
 
@@ -46,6 +47,7 @@ def generate(
     first: int = 0,
     batch_size: int = 256,
     seed: int = 0,
+    init: Start = prior,
     final: Final = "tweedie",
     label: int | None = None,
     guidance: Sequence[Guidance] = (),
@@ -67,6 +69,7 @@ def generate(
         first: Absolute index of the first sample.
         batch_size: Samples that go down together.
         seed: Decides, with a sample's index, all its random numbers.
+        init: Where trajectories begin; see `fokker.start.start_from`.
         final: See `fokker.sampler.trajectory`.
         label: Class of all samples; for a model with classes, sample `i` has class `i mod classes` unless given.
         guidance: What steers the samples, the innermost first.
@@ -88,11 +91,12 @@ def generate(
         guided: ScoreModel = counted
         for each in guidance:
             guided = each.wrap(guided)
-        x = model.perturbation.prior_std * noise(torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
+        t = float(sampler.levels(grid)[0])
+        x = init(model.perturbation, t, noise, torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
         keep = keep_states if start == first else 0
         wanted = _spread(len(grid) - 1 + (final == "tweedie"), keep)
         states: list[tuple[float, Tensor]] = []
-        state, k = State(float(grid[0]), x), 0
+        state, k = State(t, x), 0
         for k, state in enumerate(trajectory(guided, sampler, grid, noise, x, cond=cond, final=final)):
             if k in wanted:
                 states.append(_kept(state, keep_samples))

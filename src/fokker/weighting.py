@@ -17,7 +17,7 @@ from torch import Tensor
 from fokker.component import component
 from fokker.perturbation import Perturbation
 
-__all__ = ["P2", "EDMWeight", "Likelihood", "MinSNR", "Sigma2", "Simple", "Weighting", "WeightingClaims"]
+__all__ = ["P2", "EDMWeight", "Likelihood", "MinSNR", "ScoreError", "Sigma2", "Simple", "Weighting", "WeightingClaims"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,23 @@ class Sigma2(Weighting):
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
         """SNR."""
         return perturbation.log_snr(t).exp()
+
+
+@component
+class ScoreError(Weighting):
+    """|score error|^2 itself, as score matching is first written (Hyvarinen, 2005, eq. 2; Vincent, 2011, eq. 9).
+
+    On x0 this is alpha^2 / sigma^4: over a range of noise levels the smallest one outweighs all others.
+    """
+
+    @property
+    def claims(self) -> WeightingClaims:
+        """The score has the data's units, so that its error grows as the state is scaled down."""
+        return WeightingClaims(log_snr_alone=False)
+
+    def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
+        """SNR / sigma^2."""
+        return perturbation.log_snr(t).exp() / perturbation.sigma(t) ** 2
 
 
 @component

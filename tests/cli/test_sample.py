@@ -113,6 +113,7 @@ def test_a_folder_is_continued_by_samples_of_the_same_making(fokker, run, tmp_pa
         ("--sampler", "ddpm"),
         ("--grid", "uniform"),
         ("--steps", 5),
+        ("--init", "data"),
         ("--final", "none"),
         ("--checkpoint", 4),
         ("--raw-weights",),
@@ -120,6 +121,41 @@ def test_a_folder_is_continued_by_samples_of_the_same_making(fokker, run, tmp_pa
         done = fokker("sample", run, "--out", f"{out}/", "-n", 2, "--first", 7, *other)
         assert done.exit_code == 1
         assert "holds samples of another making" in done.stderr
+
+
+def test_a_start_is_a_word_or_a_point(fokker, run, tmp_path):
+    def sampled(init):
+        settings = ("--sampler", "langevin:step=1e-9,relative=false", "--steps", 1, "--final", "none")
+        done = fokker("sample", run, "--out", tmp_path / "a.npy", "--force", "-n", 20, *settings, "--init", init)
+        assert done.exit_code == 0, done.stderr
+        return np.load(tmp_path / "a.npy")
+
+    np.testing.assert_allclose(sampled("[1.5,-1.5,7]"), np.tile([1.5, -1.5, 7.0], (20, 1)), atol=1e-3)
+    examples = np.load(run.parent / "data.npz")["x"]
+    distances = np.linalg.norm(sampled("data")[:, None] - examples, axis=2)
+    assert len(np.unique(distances.argmin(1))) > 5 and distances.min(1).max() < 1
+    unit = sampled("uniform")
+    assert unit.min() > -0.01 and unit.max() < 1.01
+    assert not np.allclose(sampled("prior"), unit)
+
+
+def test_a_start_that_there_is_not_is_refused_in_one_line(fokker, run, tmp_path):
+    for init, message in (
+        ("elsewhere", "sample.init must be one of prior, normal, uniform, data or a list of numbers, got 'elsewhere'."),
+        ("[1.0]", "init is a point with 1 coordinates; the data has 3, of shape (3,)."),
+    ):
+        done = fokker("sample", run, "--out", tmp_path / "a.npy", "--init", init)
+        assert (done.exit_code, done.stderr) == (2, f"Error: {message}\n")
+
+
+def test_langevin_dynamics_asks_about_its_own_level_alone(fokker, on_levels, tmp_path):
+    # a network that is told the level refuses a grid between levels, but not a sampler that stays at one of them
+    way = ("--grid", "uniform", "--steps", 20, "-n", 3, "--json")
+    refused = fokker("sample", on_levels, "--out", tmp_path / "a.npy", "--sampler", "ddim", *way)
+    assert refused.exit_code != 0 and "level" in refused.stderr
+    done = fokker("sample", on_levels, "--out", tmp_path / "a.npy", "--sampler", "langevin", *way)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["nfe"] == 21
 
 
 def test_json(fokker, run, tmp_path):

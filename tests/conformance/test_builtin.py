@@ -17,6 +17,7 @@ from fokker_ddpm.ddim import DDIM
 from fokker_ode.ode import ODE
 from fokker_sde.pc import PredictorCorrector, Unchanged
 from fokker_smld.annealed_langevin import AnnealedLangevin
+from fokker_smld.langevin import GradientAscent, Langevin
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +49,10 @@ VARIANTS = [
     Ancestral(variance="forward"),
     PredictorCorrector(Ancestral(), Unchanged()),
     AnnealedLangevin(temperature=0.5),
+    AnnealedLangevin(form="smld"),
+    Langevin(relative=False, decay=0.9),
+    Langevin(step=0.01, relative=False),
+    GradientAscent(step=0.01, relative=False),
     *(ODE(method=method) for method in ("euler", "midpoint", "heun2", "heun3", "rk4", "dopri8")),
 ]
 

@@ -57,6 +57,7 @@ KEEP: dict[str, list[str]] = {
     ],
     "ncsnv2_models/ald_analytic": [r"gmm_.*|x_init|noise|states|sigmas"],
     "ncsnv2_models/sigma_schedules": [r"(cifar10|celeba|ncsn_original)/sigmas"],
+    "score_matching/objectives": [r".*"],
     "analytic/sde_schedules": [r".*"],
     "analytic/gaussian_pf_ode": [
         r"mean",

@@ -10,8 +10,7 @@ from fokker.grid import Knots
 from fokker.noise import Recorded
 from fokker.sampler import trajectory
 from fokker.table import Sigmas
-from fokker_sde.pc import Identity, PredictorCorrector
-from fokker_smld.annealed_langevin import AnnealedLangevin
+from fokker_smld.smld import SMLD
 
 
 @pytest.mark.parametrize("name", ["cifar10", "celeba", "ncsn_original"])
@@ -23,12 +22,11 @@ def test_sigmas(record, name, agree):
 
 
 def test_annealed_langevin_dynamics(record, agree):
-    """`pc(identity, annealed-langevin)` with step = step_lr / sigma_L^2, several corrections a level, then Tweedie."""
+    """`smld` in the original's own form, several updates a level, then Tweedie."""
     data = record("ncsnv2_models/ald_analytic")
     config = data.meta["config"]
     p = Sigmas(minimum=config["sigma_end"], maximum=config["sigma_begin"], levels=config["num_classes"])
-    corrector = AnnealedLangevin(step=config["step_lr"] / config["sigma_end"] ** 2)
-    smld = PredictorCorrector(Identity(), corrector, corrections=config["n_steps_each"])
+    smld = SMLD(step=config["step_lr"], form="ncsn", steps_per_level=config["n_steps_each"])
     grid = Knots().times(p, config["num_classes"] - 1)
     states = trajectory(data.law(p), smld, grid, Recorded(data["noise"]), data["x_init"], final="tweedie")
     # one state a time: the one that a level was left with, and at the last level the one that it ended with

@@ -38,7 +38,7 @@ def host():
 def make_plan(host, tmp_path):
     """Plans on random data; keywords are settings of `[train]`, and what is said of the data and of the plan."""
 
-    def make(*, shape=(3,), network="mlp", n=50, labels=None, objective="denoising", **train):
+    def make(*, shape=(3,), network="mlp", n=50, labels=None, objective="denoising", parameterization="edm", **train):
         x = np.random.default_rng(0).normal(2.0, 3.0, (n, *shape)).astype(np.float32)
         np.savez(tmp_path / "data.npz", x=x, label=np.arange(n) % (labels or 1))
         data = {"name": "array", "path": str(tmp_path / "data.npz"), "key": "x", "test_share": 0.0}
@@ -54,6 +54,7 @@ def make_plan(host, tmp_path):
             **train,
         }
         tables = {"data": data, "network": NETWORKS[network], "objective": objective}
+        tables["parameterization"] = parameterization
         tables |= {"train": settings, "sample": {"steps": 2}}
         return resolve(host.registry, tables)
 

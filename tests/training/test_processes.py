@@ -12,8 +12,14 @@ from fokker.run import checkpoint as checkpoints
 from fokker.training.loop import start
 
 
-def test_two_processes_are_one_training(host, make_plan, metrics, tmp_path):
-    plan = make_plan(network="plain", steps=9, accumulate=2, clip=1.0, workers=1, preview_every=6, checkpoint_every=5)
+@pytest.mark.parametrize(
+    "what",
+    [{}, {"parameterization": "energy", "objective": "sliced:weighting=sigma2"}],
+    ids=["first derivatives", "second derivatives"],
+)
+def test_two_processes_are_one_training(what, host, make_plan, metrics, tmp_path):
+    settings = {"steps": 9, "accumulate": 2, "clip": 1.0, "workers": 1, "preview_every": 6, "checkpoint_every": 5}
+    plan = make_plan(network="plain", **settings, **what)
     list(start(host, plan, tmp_path / "one"))
     (tmp_path / "plan.toml").write_text(tomli_w.dumps(plan.table(host.registry)))
     launch = [

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from fokker.component import component
-from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import Noise
-from fokker.objective import Objective, weighted_square
+from fokker.objective import Objective, spread_times, weighted_square
 from fokker.perturbation import Perturbation
 from fokker.weighting import Simple, Weighting
 
@@ -31,13 +30,7 @@ class DDPM(Objective):
 
     def times(self, perturbation: Perturbation, u: Tensor) -> Tensor:
         """A level chosen uniformly."""
-        knots = perturbation.knots
-        if knots is None:
-            raise ConfigError(
-                f"The objective 'ddpm' trains on the levels of a table; {type(perturbation).__name__} is continuous. "
-                "Use the perturbation 'betas' or 'sigmas', or the objective 'denoising'."
-            )
-        return knots[(u * len(knots)).long()]  # the largest float64 below 1, times T, rounds below T
+        return spread_times(perturbation, u, "levels", "ddpm")
 
     def loss(
         self, model: ScoreModel, x0: Tensor, t: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None

@@ -1,4 +1,4 @@
-"""Networks for data of any shape: a multilayer perceptron and a convolutional U-Net."""
+"""Networks for data of any shape: multilayer perceptrons and a convolutional U-Net."""
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,16 @@ __all__ = ["fokker_register"]
 def fokker_register(registry: "Registry") -> None:
     """Register the networks of this plugin."""
     registry.network("mlp", "fokker_networks.mlp:MLP", summary="Residual multilayer perceptron for any event shape.")
+    registry.network(
+        "plain-mlp",
+        "fokker_networks.plain_mlp:PlainMLP",
+        summary="Multilayer perceptron that is told nothing of the time.",
+    )
+    registry.network(
+        "conditional-mlp",
+        "fokker_networks.conditional_mlp:ConditionalMLP",
+        summary="Multilayer perceptron with a gain for every noise level.",
+    )
     registry.network(
         "unet", "fokker_networks.unet:UNet", summary="Convolutional U-Net in one, two or three spatial dimensions."
     )

@@ -36,6 +36,7 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of the grid; the plan's unless given.")
 @click.option("--nfe", type=click.IntRange(min=1), help="Evaluations of the network per sample, instead of --steps.")
+@click.option("--init", help="Where it begins: prior, normal, uniform, data, or a point such as [1.5,-1.5].")
 @click.option("--final", type=click.Choice(["tweedie", "mean", "none"]), help="How trajectories end.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With a sample's index, decides its noise.")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first sample.")
@@ -64,6 +65,7 @@ def sample(
     grid: str | None,
     steps: int | None,
     nfe: int | None,
+    init: str | None,
     final: str | None,
     seed: int,
     first: int,
@@ -89,10 +91,13 @@ def sample(
     """
     from fokker import config
     from fokker.events import SamplesWritten, SamplingFinished, SamplingStarted
+    from fokker.plan import SampleSettings
     from fokker.run.folder import open_run
+    from fokker.sampler import check_noise
     from fokker.sampling import generate
     from fokker.sink import open_sink
-    from fokker.spec import as_spec
+    from fokker.spec import as_spec, format_value, parse_value
+    from fokker.start import start_from
     from fokker.training.device import pick_device
 
     opened = open_run(run, app.host)
@@ -101,13 +106,17 @@ def sample(
     rule = config.build(app.registry, "grid", grid) if grid is not None else settings.grid
     steering = [config.build(app.registry, "guidance", spec) for spec in guidance]
     end = final or settings.final
+    if init is not None:
+        table = {**config.settings_table(app.registry, settings), "init": parse_value(init)}
+        settings = config.build_settings(app.registry, SampleSettings, table, "sample")
     if steps is not None and nfe is not None:
         raise click.UsageError("--steps and --nfe say the same thing; give one of them.")
     named = str(as_spec(config.to_table(app.registry, way, "sampler")))
     if nfe is not None:
         steps = steps_for(way, named, nfe, end, steering)
+    check_noise(p, way)
     times = rule.times(p, settings.steps if steps is None else steps)
-    opened.plan.label(p, times)  # a label that does not exist between levels refuses here, before any work
+    opened.plan.label(p, way.levels(times))  # a label that does not exist between levels refuses here, before any work
     opened.check_label(label)
     where = pick_device(device)
     spec = opened.spec
@@ -120,6 +129,7 @@ def sample(
         "sampler": named,
         "grid": str(as_spec(config.to_table(app.registry, rule, "grid"))),
         "steps": len(times) - 1,
+        "init": format_value(settings.init),
         "final": end,
         "guidance": ", ".join(guidance) or None,
         "label": label,
@@ -152,6 +162,7 @@ def sample(
             first=first,
             batch_size=batch,
             seed=seed,
+            init=start_from(settings.init, opened.plan),
             final=end,  # type: ignore[arg-type]
             label=label,
             guidance=steering,

@@ -19,6 +19,7 @@ def fokker_register(registry: "Registry") -> None:
     registry.perturbation("cosine", "fokker.perturbation:Cosine", summary="Cosine schedule in continuous time.")
     registry.perturbation("sigmas", "fokker.table:Sigmas", summary="Table of noise levels, as in NCSN and SMLD.")
     registry.perturbation("betas", "fokker.table:Betas", summary="Table of betas, as in DDPM.")
+    registry.perturbation("none", "fokker.vanishing:Vanishing", summary="The data as it is, for score matching.")
 
     registry.label("t", "fokker.label:Time", summary="The time t in [0, 1].")
     registry.label("1000t", "fokker.label:ThousandTime", summary="1000 t.")
@@ -30,6 +31,9 @@ def fokker_register(registry: "Registry") -> None:
     registry.label("c-noise", "fokker.label:CNoise", summary="log(sigma / alpha) / 4, as in EDM.")
 
     registry.parameterization("score", "fokker.parameterization:Score", summary="The network gives the score.")
+    registry.parameterization(
+        "energy", "fokker.parameterization:Energy", summary="The network gives an energy, whose slope is the score."
+    )
     registry.parameterization("eps", "fokker.parameterization:Eps", summary="The network gives the noise.")
     registry.parameterization("x0", "fokker.parameterization:X0", summary="The network gives the data.")
     registry.parameterization("v", "fokker.parameterization:V", summary="The network gives alpha eps - sigma x0.")
@@ -45,6 +49,7 @@ def fokker_register(registry: "Registry") -> None:
 
     registry.objective("denoising", "fokker.objective:Denoising", summary="Denoising score matching.")
     registry.weighting("sigma2", "fokker.weighting:Sigma2", summary="sigma^2 on the score's error.")
+    registry.weighting("score", "fokker.weighting:ScoreError", summary="1 on the score's error, as in score matching.")
     registry.weighting(
         "likelihood", "fokker.weighting:Likelihood", summary="g^2 on the score's error, which bounds the likelihood."
     )

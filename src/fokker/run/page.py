@@ -11,6 +11,7 @@ from fokker.draw import Picture
 from fokker.report import Frames, Pictures, Section, Table, Text
 from fokker.run.folder import Run, read_lines
 from fokker.sampling import Chunk, generate
+from fokker.start import start_from
 
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
@@ -95,6 +96,7 @@ def sample_sections(
                 n=n,
                 batch_size=min(n, max(1, 2**18 // run.spec.numel)),
                 seed=seed,
+                init=start_from(run.plan.sample.init, run.plan),
                 final=run.plan.sample.final,
                 keep_states=24 if k == 0 else 0,
                 keep_samples=min(n, max(16, 4096 // run.spec.numel)),

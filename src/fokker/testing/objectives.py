@@ -18,16 +18,18 @@ from fokker.noise import Noise, PerSample, Seeded
 from fokker.objective import Objective
 from fokker.parameterization import Eps
 from fokker.perturbation import Perturbation
+from fokker.prediction import Prediction
 from fokker.testing.check import NotApplicable, Suite, expect, refused
 from fokker.testing.compare import close, same
 from fokker.testing.expectation import Draw, Handed, Logged
 from fokker.testing.optimum import AffineWorld, Family, NotQuadratic, TwoModes, choices_of_nodes, normals
-from fokker.testing.worlds import EVENT_SHAPES, PERTURBATIONS, normal
+from fokker.testing.worlds import EVENT_SHAPES, PERTURBATIONS, WITHOUT_NOISE, normal
 from fokker.weighting import EDMWeight, MinSNR, Simple, Weighting
 
 __all__ = ["suite"]
 
 _EVENT = (4,)
+_EVERYWHERE = {**PERTURBATIONS, **WITHOUT_NOISE}
 _LAST = 1 - 2**-53
 """The largest of the numbers that times are made of."""
 
@@ -44,6 +46,25 @@ class _Backbone(nn.Module):
     def forward(self, x: Tensor, label: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
         told = label if cond is None or "label" not in cond else label + cond["label"]
         return ((x.flatten(1) @ self.inner + told[:, None]).tanh() @ self.outer).view_as(x)
+
+
+class _Watched(ScoreModel):
+    """A model that remembers whether gradients were asked for in the data.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: ScoreModel) -> None:
+        self._model, self.asked = model, False
+
+    @property
+    def perturbation(self) -> Perturbation:
+        return self._model.perturbation
+
+    def __call__(self, x: Tensor, t: Tensor | float, cond: Mapping[str, Tensor] | None = None) -> Prediction:
+        self.asked |= x.requires_grad
+        return self._model(x, t, cond)
 
 
 def _network(
@@ -66,12 +87,12 @@ def _observe(objective: Objective) -> list[object]:
 suite = Suite(Objective, observe=_observe)
 
 
-@suite.check(over=PERTURBATIONS)
+@suite.check(over=_EVERYWHERE)
 def times(objective: Objective, perturbation: Perturbation) -> None:
     """Makes of each uniform number a time from t_min to 1, float64, whatever the other numbers are."""
     u = torch.cat([torch.linspace(0, _LAST, 41, dtype=torch.float64) ** power for power in (1, 3)])
     kept, state = u.clone(), torch.get_rng_state()
-    t = refused(lambda: objective.times(perturbation, u))
+    t = _times(objective, perturbation, u)
     expect(t.shape == u.shape, f"gives {tuple(t.shape)} times for {tuple(u.shape)} numbers")
     expect(t.dtype == torch.float64, f"gives times of {t.dtype}")
     low, high, t_min = float(t.min()), float(t.max()), perturbation.t_min
@@ -82,11 +103,11 @@ def times(objective: Objective, perturbation: Perturbation) -> None:
     close(alone, t, "the time of a number alone", rtol=1e-12, atol=1e-15)
 
 
-@suite.check(over=PERTURBATIONS)
+@suite.check(over=_EVERYWHERE)
 def finite_losses(objective: Objective, perturbation: Perturbation) -> None:
     """Gives a finite loss per example, (B,), and finite gradients of the model's parameters, in float32 and float64."""
     u = torch.tensor([0.0, 0.1, 0.5, 0.9, _LAST], dtype=torch.float64)
-    t = refused(lambda: objective.times(perturbation, u))
+    t = _times(objective, perturbation, u)
     for dtype in (torch.float64, torch.float32):
         model = _network(perturbation, dtype=dtype)
         x0 = normal(len(t), *_EVENT).to(dtype)
@@ -151,6 +172,19 @@ def without_gradients(objective: Objective) -> None:
     close(found, expected, "the loss under torch.no_grad", rtol=1e-9, atol=1e-12)
     model.backbone.requires_grad_(False)
     close(_loss(objective, model, x0, t), expected, "the loss of a frozen model", rtol=1e-9, atol=1e-12)
+
+
+@suite.check
+def differentiates(objective: Objective) -> str:
+    """Says whether it differentiates the model's answers in the data."""
+    p, t = _some(objective, 6)
+    watched = _Watched(_network(p))
+    objective.loss(watched, normal(6, *_EVENT), t, _noise(range(6)))
+    if watched.asked:
+        expect(objective.differentiates, "asks for gradients in the data: say differentiates = True")
+        return "it does"
+    expect(not objective.differentiates, "says that it differentiates, and asks for no gradients in the data")
+    return "it does not"
 
 
 @suite.check
@@ -219,7 +253,7 @@ def weighting_is_applied_once(objective: Objective) -> None:
             close(ratio, expected, f"the ratio of losses under two of {name}", rtol=1e-6)
 
 
-@suite.check(over=PERTURBATIONS)
+@suite.check(over=_EVERYWHERE)
 def optimum_on_gaussian_data(objective: Objective, perturbation: Perturbation) -> str | None:
     """Is least, among affine scores, at the exact score of Gaussian data."""
     kind = None
@@ -251,7 +285,7 @@ def optimum_on_gaussian_data(objective: Objective, perturbation: Perturbation) -
     return kind
 
 
-@suite.check(over=PERTURBATIONS)
+@suite.check(over=_EVERYWHERE)
 def optimum_on_two_modes(objective: Objective, perturbation: Perturbation) -> None:
     """Is least at the exact score of data with two modes, among its changes by 1, x and sin x, if it is quadratic."""
     for t in _some_times(objective, perturbation):
@@ -306,8 +340,15 @@ def _some(objective: Objective, n: int) -> tuple[Perturbation, Tensor]:
 
 def _some_times(objective: Objective, p: Perturbation) -> list[float]:
     u = torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)
-    t: list[float] = refused(lambda: objective.times(p, u)).tolist()
-    return sorted(set(t))
+    return sorted(set(_times(objective, p, u).tolist()))
+
+
+def _times(objective: Objective, p: Perturbation, u: Tensor) -> Tensor:
+    """Its times, unless it does not take the perturbation."""
+    if p.vanishing and not objective.without_noise:
+        raise NotApplicable("it learns from noise, and there is none")
+    t: Tensor = refused(lambda: objective.times(p, u))
+    return t
 
 
 def _noise(index: range | list[int]) -> Noise:

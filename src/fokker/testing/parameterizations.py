@@ -16,7 +16,7 @@ from fokker.errors import ConfigError, FokkerError, SingularError
 from fokker.parameterization import Parameterization
 from fokker.perturbation import Perturbation, Scale, expand
 from fokker.prediction import Prediction
-from fokker.testing.check import Suite, expect, refused
+from fokker.testing.check import NotApplicable, Suite, expect, refused
 from fokker.testing.compare import close, same
 from fokker.testing.worlds import EVENT_SHAPES, PERTURBATIONS, normal
 
@@ -135,6 +135,16 @@ def ends(read: Parameterization) -> str:
             except ZeroDivisionError:
                 expect(False, f"divides by zero at {where}; raise SingularError where something does not exist")
     return ", ".join(dict.fromkeys(told))
+
+
+@suite.check
+def without_noise(read: Parameterization) -> None:
+    """Reads an output as the same score however little noise there is, if it claims to do without."""
+    if not read.without_noise:
+        raise NotApplicable("it claims no such thing: a noise level sets the units of its output")
+    x, output = normal(3, 2, 4, seed=1), normal(3, 2, 4, seed=2)
+    scores = [read.predict(output, x, 1.0, sigma).score for sigma in (1e-3, 1e-6)]
+    close(scores[1], scores[0], "the score read at sigma = 1e-6, where there is another at 1e-3,", rtol=1e-6)
 
 
 @suite.check

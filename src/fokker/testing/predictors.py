@@ -79,18 +79,22 @@ def rows_at_their_own_times(predictor: OneStep) -> None:
     c = _coefficients(predictor, p, t, s)
     with torch.no_grad():
         together = predictor.step(model, x, t, s, {k: expand(v, x) for k, v in c.items()}, Tape())
-        z = Tape()(x)
         for i, one in enumerate(by_step(c)):
-            alone = predictor.step(model, x[i : i + 1], float(t[i]), float(s[i]), one, _Given(z[i : i + 1]))
+            alone = predictor.step(model, x[i : i + 1], float(t[i]), float(s[i]), one, _Row(i, x))
             close(together[i : i + 1], alone, f"row {i} of a step at times of its own", rtol=1e-9, atol=1e-9)
 
 
-class _Given(Tape):
-    """One draw, however often it is asked for."""
+class _Row(Tape):
+    """What a tape says to one row of a batch.
 
-    def __init__(self, draw: Tensor) -> None:
+    Args:
+        row: Position in the batch.
+        batch: A tensor like the whole batch.
+    """
+
+    def __init__(self, row: int, batch: Tensor) -> None:
         super().__init__()
-        self._draw = draw
+        self._row, self._batch = row, batch
 
-    def __call__(self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None) -> Tensor:
-        return self._draw
+    def _normal(self, x: Tensor) -> Tensor:
+        return super()._normal(self._batch)[self._row : self._row + 1]

@@ -1,6 +1,7 @@
 """Small runs of samplers, watched: what they asked the model, what they drew, and what they left behind."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import sqrt
 
 import torch
 from torch import Tensor
@@ -106,7 +107,17 @@ class Tape(Noise):
 
     def __call__(self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None) -> Tensor:
         """The next normal numbers."""
-        return self._next(torch.randn(x.shape, dtype=torch.float64, generator=self._generator).to(x.dtype))
+        return self._next(self._normal(x))
+
+    def integral(
+        self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The next pair, which is one draw."""
+        z, u = self._next(torch.stack([self._normal(x), self._normal(x)]))
+        return z, z / 2 + u / sqrt(12)
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return torch.randn(x.shape, dtype=torch.float64, generator=self._generator).to(x.dtype)
 
     def uniform(self, x: Tensor) -> Tensor:
         """The next uniform numbers."""

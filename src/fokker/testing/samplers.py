@@ -21,7 +21,17 @@ from fokker.testing.compare import close, same
 from fokker.testing.moments import affine_map
 from fokker.testing.order import Convergence, measure_order, measure_strong_order, measure_weak_order, uneven
 from fokker.testing.runs import Tape, Watched, descent, end, per_sample, start, states
-from fokker.testing.worlds import CONTINUOUS, PERTURBATIONS, gaussian, mixture, normal, point_mass
+from fokker.testing.stationary import stays_in_place
+from fokker.testing.worlds import (
+    CONTINUOUS,
+    PERTURBATIONS,
+    WITHOUT_NOISE,
+    gaussian,
+    mixture,
+    normal,
+    overlapping,
+    point_mass,
+)
 
 __all__ = ["suite"]
 
@@ -43,14 +53,28 @@ suite = Suite(Sampler, observe=_observe)
 
 @suite.check(over=PERTURBATIONS)
 def follows_the_grid(sampler: Sampler, p: Perturbation) -> None:
-    """Yields the start untouched, then one state for every further time of the grid, the last one included."""
+    """Yields the start untouched, then one state for every further time of its levels, the last one included."""
     x, grid = start(p, descent(), _BATCH, 2), descent()
     found = states(sampler, mixture(p), x, grid, per_sample(x))
     times = [float(torch.as_tensor(s.t, dtype=torch.float64).max()) for s in found]
-    expect(times == grid.tolist(), f"yields the times {_short(times)} on the grid {_short(grid.tolist())}")
+    levels = sampler.levels(grid).tolist()
+    expect(times == levels, f"yields the times {_short(times)} where its levels are {_short(levels)}")
     same(found[0].x, x, "the first state")
     shapes = {tuple(s.x.shape) for s in found}
     expect(shapes == {(_BATCH, 2)}, f"yields states of the shapes {sorted(shapes)} for a start of shape {(_BATCH, 2)}")
+
+
+@suite.check(over=WITHOUT_NOISE)
+def without_noise(sampler: Sampler, p: Perturbation) -> str:
+    """Gets somewhere where there is no noise, if it claims to do without."""
+    if not sampler.claims.without_noise:
+        raise NotApplicable("it claims no such thing: it goes from noise to data, or takes its steps from the noise")
+    x, grid = normal(_BATCH, 2), descent()
+    far = end(sampler, mixture(p), x, grid, per_sample(x)) - x
+    expect(bool(far.isfinite().all()), "ends in states that are not finite")
+    moved = float(far.square().mean().sqrt())
+    expect(moved > 1e-3, f"moves by {moved:.2g} of the data's width: there is nothing for it to do")
+    return f"moves by {moved:.2g} of the data's width"
 
 
 @suite.check
@@ -321,7 +345,15 @@ def strong_order(sampler: Sampler, p: Perturbation) -> str:
     """Converges along one Brownian path with the order that it claims."""
     if sampler.claims.strong_order is None:
         raise NotApplicable("it claims no strong order")
-    return _at_least(sampler.claims.strong_order, measure_strong_order(sampler, gaussian(p)), "strong order")
+    return _at_least(sampler.claims.strong_order, measure_strong_order(sampler, overlapping(p)), "strong order")
+
+
+@suite.check(over=PERTURBATIONS)
+def stationary(sampler: Sampler, p: Perturbation) -> str:
+    """Leaves the law at its one time in place, up to the square of its step, if it claims so."""
+    if not sampler.claims.stationary:
+        raise NotApplicable("it does not claim to leave a law in place")
+    return stays_in_place(sampler, p, lambda t: torch.tensor([1.0, t], dtype=torch.float64))
 
 
 @suite.check(over=PERTURBATIONS)
@@ -382,9 +414,18 @@ class _Shaped(Tape):
         self._shape = shape
 
     def __call__(self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None) -> Tensor:
+        return super().__call__(self._flat(x)).reshape(x.shape)
+
+    def integral(
+        self, x: Tensor, t: Tensor | float | None = None, s: Tensor | float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        z, y = super().integral(self._flat(x))
+        return z.reshape(x.shape), y.reshape(x.shape)
+
+    def _flat(self, x: Tensor) -> Tensor:
         asked = tuple(x.shape[1:])
         expect(asked == self._shape, f"asks for noise of shape {asked} for examples of shape {self._shape}")
-        return super().__call__(x.flatten(1)).reshape(x.shape)
+        return x.flatten(1)
 
     def uniform(self, x: Tensor) -> Tensor:
         return super().uniform(x.flatten(1)).reshape(x.shape)

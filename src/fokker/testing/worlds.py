@@ -12,8 +12,20 @@ from torch import Tensor
 from fokker.exact import Gaussian, Mixture, PointMass
 from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
 from fokker.table import Betas, Sigmas
+from fokker.vanishing import Vanishing
 
-__all__ = ["CONTINUOUS", "EVENT_SHAPES", "PERTURBATIONS", "correlated", "gaussian", "mixture", "normal", "point_mass"]
+__all__ = [
+    "CONTINUOUS",
+    "EVENT_SHAPES",
+    "PERTURBATIONS",
+    "WITHOUT_NOISE",
+    "correlated",
+    "gaussian",
+    "mixture",
+    "normal",
+    "overlapping",
+    "point_mass",
+]
 
 CONTINUOUS: Mapping[str, Perturbation] = {"vp": VP(), "ve": VE(), "sub-vp": SubVP(), "cosine": Cosine()}
 """Perturbations without levels."""
@@ -24,6 +36,9 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "betas": Betas(steps=200, start=5e-4, end=0.1),
 }
 """Perturbations of every kind; the tables are short, and reach as far as the published ones."""
+
+WITHOUT_NOISE: Mapping[str, Perturbation] = {"none": Vanishing()}
+"""The data as it is: no way from noise to data, so that what needs noise is not asked about it."""
 
 EVENT_SHAPES: tuple[tuple[int, ...], ...] = ((2,), (16,), (1, 128), (3, 17, 23), (1, 8, 9, 10))
 """Points, features, series, pictures that are not square, volumes."""
@@ -55,6 +70,13 @@ def mixture(perturbation: Perturbation, event_shape: tuple[int, ...] = (2,)) -> 
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     variances = torch.tensor([0.05, 0.4, 1.3], dtype=torch.float64)
     return Mixture(perturbation, weights, normal(3, *event_shape, seed=7), variances)
+
+
+def overlapping(perturbation: Perturbation) -> Mixture:
+    """Two Gaussians that overlap: a score that is not linear, and smooth enough for orders to settle in few steps."""
+    means = torch.tensor([[0.8, -0.5, 0.0], [-0.6, 0.4, 0.3]], dtype=torch.float64)
+    variances = torch.tensor([[0.5, 0.4, 0.6], [1.0, 0.3, 0.8]], dtype=torch.float64)
+    return Mixture(perturbation, torch.tensor([0.6, 0.4], dtype=torch.float64), means, variances)
 
 
 def point_mass(perturbation: Perturbation) -> PointMass:

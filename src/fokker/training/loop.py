@@ -24,6 +24,7 @@ from fokker.plan import Plan, check, fit, spec_of
 from fokker.run import checkpoint as checkpoints
 from fokker.run.folder import Run, create, open_run, read_lines, refuse_taken, write_plan
 from fokker.sampling import generate
+from fokker.start import start_from
 from fokker.training.batches import Order, batches
 from fokker.training.device import is_main, make_accelerator
 from fokker.training.learner import Gradient, Learner
@@ -279,6 +280,7 @@ class Training:
                 plan.sample.grid.times(plan.perturbation, plan.sample.steps),
                 n=s.preview_n,
                 seed=block_seed(s.seed, 0, _PREVIEW),
+                init=start_from(plan.sample.init, plan),
                 final=plan.sample.final,
                 device=learner.accelerator.device,
             )

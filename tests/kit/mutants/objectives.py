@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from math import sqrt
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt
@@ -73,6 +73,8 @@ def expand(c, x):
 class Explicit(Uniform):
     """sigma^2 (|s|^2 / 2 + tr(ds / dx)) at the noisy state, of up to 500 numbers (Hyvarinen, 2005)."""
 
+    differentiates: ClassVar[bool] = True
+
     def loss(self, model, x0, t, noise, cond=None):
         if x0[0].numel() > 500:
             raise ConfigError(f"Explicit takes up to 500 dimensions, got {x0[0].numel()}; use sliced score matching.")
@@ -105,6 +107,8 @@ class SlicedVR(Uniform):
 
     projection: Literal["rademacher", "normal", "sphere"] = "rademacher"
     projections: Annotated[int, Gt(0)] = 1
+
+    differentiates: ClassVar[bool] = True
 
     def loss(self, model, x0, t, noise, cond=None):
         p = model.perturbation
@@ -254,6 +258,7 @@ MUTANTS = {
     "asks for gradients on its input": (Explicit(), mutant(Explicit, loss=leaf_of_the_input), "input-untouched"),
     "goes backward by itself": (Denoise(), mutant(Denoise, loss=backward_inside), "input-untouched"),
     "needs gradients switched on": (SlicedVR(), mutant(SlicedVR, gradients=nothing_switched), "without-gradients"),
+    "keeps its derivatives to itself": (Explicit(), mutant(Explicit, differentiates=False), "differentiates"),
     "divides by the mean over the batch": (Denoise(), mutant(Denoise, loss=normalised), "examples-independent"),
     "draws what it does not use": (Denoise(), mutant(Denoise, loss=drawn_for_nothing), "draws-are-used"),
     "forgets the conditions": (Denoise(), mutant(Denoise, loss=forgets_cond), "conditions-are-passed-on"),

@@ -1,5 +1,7 @@
 """Parameterizations that train, and sample something else."""
 
+from typing import ClassVar
+
 import torch
 
 from fokker.component import component
@@ -90,12 +92,20 @@ class OnlyFloats(Eps):
         return x / (power if isinstance(power, torch.Tensor) else power**0.5)
 
 
+@component
+class Noiseless(SigmaScaled):
+    """Score = output / sigma, said to need no noise."""
+
+    without_noise: ClassVar[bool] = True
+
+
 MUTANTS = {
     "has a wrong c_out": (EDM(), WrongCOut(), "round-trip[ve]"),
     "has a target of the other sign": (V(), WrongSign(), "round-trip[vp]"),
     "reads all examples at the first one's time": (Eps(), FirstTime(), "round-trip[vp]"),
     "scales data with a time for each otherwise": (Eps(), OnlyFloats(), "scales[ve]"),
     "is infinite at sigma = 0": (Score(), Division(), "ends"),
+    "divides by the noise that it says it does not need": (Score(), Noiseless(), "without-noise"),
     "subtracts two nearly equal numbers": (Score(), Difference(), "single-precision"),
     "writes into the noisy data": (EDM(), InPlace(), "untouched"),
     "cuts the gradient": (X0(), Clamped(), "gradients"),

@@ -12,6 +12,8 @@ from fokker_ddpm.ancestral import Ancestral
 from fokker_ddpm.ddim import DDIM
 from fokker_ode.ode import ODE
 from fokker_sde.euler_maruyama import EulerMaruyama
+from fokker_sde.sra1 import SRA1
+from fokker_smld.langevin import Langevin
 
 
 def walk(self, model, x, grid, noise, cond=None):
@@ -369,6 +371,31 @@ class PathIndependent(EulerMaruyama):
     """One draw a step, the increment of the path."""
 
 
+@component
+class DriftWithoutNoise(SRA1):
+    """The second stage from a state that the noise has not reached."""
+
+    def coefficients(self, p, t, s):
+        c = super().coefficients(p, t, s)
+        return {**c, "y_u": torch.zeros_like(c["y_u"])}
+
+
+@component
+class FromAndToTheSameLevel(Langevin):
+    """Stays at the last level and says that it went down the grid."""
+
+    def levels(self, grid):
+        return grid
+
+
+@component
+class TooWarm(Langevin):
+    """More noise than the step asks for."""
+
+    def trajectory(self, model, x, grid, noise, cond=None):
+        yield from Langevin(temperature=1.2).trajectory(model, x, grid, noise, cond)
+
+
 @dataclass(frozen=True)
 class Sloppy(ODE):
     """An adaptive solver whose velocity is 1 % off."""
@@ -439,9 +466,39 @@ class AtTheLimit(TwoStep):
         return 0.0 if h[k] == float("inf") else h[k] / (2 * h[k - 1])
 
 
+@component
+class Relax(OneStep):
+    """Plain Langevin dynamics, one update per step of the grid, in units of the data (Welling & Teh, 2011).
+
+    Args:
+        size: The step.
+    """
+
+    size: Annotated[float, Gt(0)] = 0.01
+
+    @property
+    def claims(self):
+        return Claims(stochastic=True, without_noise=True)
+
+    def coefficients(self, p, t, s):
+        return {"a": torch.full_like(t, self.size)}
+
+    def step(self, model, x, t, s, c, noise, cond=None):
+        return x + c["a"] * model(x, t, cond).score + (2 * c["a"]) ** 0.5 * noise(x, t, s)
+
+
+@component
+class RelaxByTheNoise(Relax):
+    """The same with a step relative to the noise."""
+
+    def coefficients(self, p, t, s):
+        return {"a": self.size * p.sigma(t) ** 2}
+
+
 MUTANTS = {
     "is not a number at sigma = 0": (AtTheLimit(), WithoutTheLimit(), "finite-on-clean-data[vp]"),
     "yields no state after the last step": (DDIM(), StopsEarly(), "follows-the-grid[vp]"),
+    "takes its steps from noise that it says it does not need": (Relax(), RelaxByTheNoise(), "without-noise[none]"),
     "goes on from the last run": (DDIM(), NeverTheSame(), "replayable"),
     "draws from the global generator": (Ancestral(), GlobalGenerator(), "global-generators-untouched"),
     "writes into the state that it has yielded": (DDIM(), InPlace(), "inputs-untouched"),
@@ -468,6 +525,9 @@ MUTANTS = {
         "weak-order[ve]",
     ),
     "draws another path on every grid": (PathIndependent(), NewNoiseHalfway(), "strong-order[vp]"),
+    "keeps the noise out of its second stage": (SRA1(), DriftWithoutNoise(), "strong-order[vp]"),
+    "says that it goes down and does not": (Langevin(), FromAndToTheSameLevel(), "follows-the-grid[ve]"),
+    "has too much noise for its step": (Langevin(), TooWarm(), "stationary[vp]"),
     "is less accurate than its tolerance": (ODE(), Sloppy(), "accuracy[vp]"),
     "adds beta where it claims beta-tilde": (Ancestral(), BetaForBetaTilde(), "exact-on-a-point-mass[betas]"),
     "forgets alpha in the posterior variance": (Ancestral(), PlainScale(), "exact-on-a-point-mass[vp]"),

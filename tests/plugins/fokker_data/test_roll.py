@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from fokker_data.roll import roll_curve, roll_distance, roll_rms
+from fokker.errors import ConfigError
+from fokker.exact import Mixture
+from fokker.perturbation import VE, VP
+from fokker.vanishing import Vanishing
+from fokker_data.roll import roll_curve, roll_distance, roll_law, roll_rms
 from fokker_data.toy import SwissRoll
 
 START, END = 1.5 * math.pi, 4.5 * math.pi
@@ -63,3 +67,33 @@ def test_rms_distance_of_the_data_is_its_noise(noise):
     # Across the curve the noise is N(0, (noise/10)^2); curvature, the ends and other arms change a few per cent.
     x = SwissRoll(n=4000, noise=noise).open().fetch(range(4000)).x
     assert roll_rms(x) == pytest.approx(noise / 10, rel=0.05)
+
+
+def riemann(p, noise, n=40_000):
+    """The same law as the mean over evenly spread angles, whose ends alone are not exact."""
+    u = START + (torch.arange(n, dtype=torch.float64) + 0.5) / n * (END - START)
+    return Mixture(p, torch.ones(n), roll_curve(u), torch.full((n,), (noise / 10) ** 2))
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("p", [Vanishing(), VE(), VP()], ids=lambda p: type(p).__name__)
+def test_the_law_of_the_roll_is_the_integral_over_its_angle(p, noise):
+    x = SwissRoll(n=6, noise=noise).open("test").fetch(range(6)).x.double()
+    for t in (0.0, 0.4) if not isinstance(p, VP) else (0.05, 0.4):
+        exact, plain = roll_law(p, noise=noise), riemann(p, noise)
+        assert_close(exact.log_prob(x, t), plain.log_prob(x, t), rtol=0, atol=1e-6)
+        score = plain.score(x, t)
+        assert_close(exact.score(x, t), score, rtol=0, atol=1e-6 * float(score.abs().max()))
+
+
+def test_explicit_score_matching_of_the_roll_is_least_about_minus_fifty():
+    """-E|score|^2 / 2, which one direction of width 0.1 gives -1 / (2 0.01)."""
+    x = SwissRoll(n=4000).open("test").fetch(range(4000)).x.double()
+    score = torch.cat([roll_law(Vanishing()).score(part, 1.0) for part in x.split(500)])
+    loss = -score.square().sum(1) / 2
+    assert loss.mean().item() == pytest.approx(-50.05, abs=4 * loss.std().item() / len(x) ** 0.5)
+
+
+def test_a_thin_roll_has_no_law_here():
+    with pytest.raises(ConfigError, match=r"a noise of at least 0\.1, got 0\.05"):
+        roll_law(VP(), noise=0.05)

@@ -1,0 +1,24 @@
+"""Score matching: explicit (Hyvarinen, 2005), sliced (Song et al., 2019), denoising (Vincent, 2011), NCSN (2019)."""
+
+from typing import TYPE_CHECKING
+
+from fokker import hookimpl
+
+if TYPE_CHECKING:
+    from fokker.plugins.registry import Registry
+
+__all__ = ["fokker_register"]
+
+
+@hookimpl
+def fokker_register(registry: "Registry") -> None:
+    """Register the objectives of this plugin."""
+    registry.objective("explicit", "fokker_matching.explicit:Explicit", summary="Score matching with the exact trace.")
+    registry.objective("sliced", "fokker_matching.sliced:Sliced", summary="Score matching along random directions.")
+    registry.objective(
+        "sliced-vr", "fokker_matching.sliced:SlicedVR", summary="Sliced score matching with reduced variance."
+    )
+    registry.objective(
+        "dsm", "fokker_matching.dsm:DSM", summary="Denoising score matching at one noise level, as first proposed."
+    )
+    registry.objective("ncsn", "fokker_matching.ncsn:NCSN", summary="NCSN's loss on the levels of a table.")

@@ -1,0 +1,134 @@
+"""Slips that go around in code and papers: what each does, and that fokker's form is the right one.
+
+Every section of docs/maths/errata.md has a test here, named after its anchor.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from fokker.errors import ConfigError
+from fokker.exact import Gaussian, Mixture
+from fokker.grid import Knots, Uniform
+from fokker.model import Counted
+from fokker.noise import PerSample, Seeded, Zero
+from fokker.perturbation import VE, VP, SubVP
+from fokker.prediction import Prediction
+from fokker.sampler import trajectory
+from fokker.table import Betas, Sigmas
+from fokker.testing.moments import affine_map
+from fokker_ddpm.ancestral import Ancestral
+from fokker_smld.langevin import Langevin
+from fokker_smld.smld import SMLD
+
+D = torch.float64
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "maths" / "errata.md"
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, dtype=D, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_section_has_a_test():
+    anchors = re.findall(r"^## .+ \{ #([\w-]+) \}$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert anchors and not [a for a in anchors if f"test_{a.replace('-', '_')}" not in globals()]
+
+
+class Rand(Seeded):
+    """`rand` for `randn`."""
+
+    def __call__(self, x, t=None, s=None):
+        return self.uniform(x)
+
+
+V, A = 0.5, 0.02
+"""Variance of a Gaussian at a level, and the size of a Langevin step there."""
+
+
+def at_rest(noise, n=20_000):
+    """Mean and variance of many states after Langevin dynamics has come to rest."""
+    p = VE(sigma_min=0.1, sigma_max=2.0)
+    model = Gaussian(p, torch.zeros(1), torch.tensor(V - 0.01))
+    x, grid = torch.zeros(n, 1, dtype=D), Uniform().times(p, 300)
+    for state in trajectory(model, Langevin(step=A, relative=False), grid, noise, x, final="none"):
+        x = state.x
+    return float(x.mean()), float(x.var())
+
+
+def test_uniform_noise():
+    bias = 1 / (1 - A / (2 * V))  # of a Langevin step, which has the second order in its size
+    mean, variance = at_rest(PerSample(0, range(20_000), (1,)))
+    assert mean == pytest.approx(0, abs=0.02) and variance == pytest.approx(V * bias, rel=0.04)
+    mean, variance = at_rest(Rand(0))
+    assert mean == pytest.approx(V / (2 * A) ** 0.5, rel=0.01)
+    assert variance == pytest.approx(V * bias / 12, rel=0.04)
+
+
+@pytest.mark.parametrize("p", [VP(), VE(), SubVP(), Betas(), Sigmas()], ids=lambda p: type(p).__name__)
+def test_sign(p):
+    x0, eps, t = normal(4, 3), normal(4, 3, seed=1), float(p.knots[7]) if p.knots is not None else 0.4
+    alpha, sigma = p.scales(t, x0)
+    x = (alpha * x0 + sigma * eps).requires_grad_()
+    log_q = -((x - alpha * x0) ** 2).sum() / (2 * sigma**2)
+    (gradient,) = torch.autograd.grad(log_q, x)
+    assert_close(Prediction(x, alpha, sigma, eps=eps).score, gradient, rtol=1e-9, atol=1e-9)
+    # a small step along the score climbs, against it falls
+    model = Mixture(p, torch.ones(2), normal(2, 3), torch.tensor([0.1, 0.5]))
+    score, x = model(x.detach(), t).score, x.detach()
+    step = 0.01 * sigma**2
+    here, up, down = (model.log_prob(x + factor * score, t) for factor in (0, step, -step))
+    assert bool((up > here).all()) and bool((down < here).all())
+
+
+def test_half_step():
+    # x <- (1 - a / V) x + c z comes to rest at c^2 / (2 a / V - a^2 / V^2)
+    p = VE(sigma_min=0.1, sigma_max=2.0)
+    model = Gaussian(p, torch.zeros(1), torch.tensor(V - 0.01))
+    grid = Uniform().times(p, 400)
+
+    def variance(a, c):
+        law = affine_map(Langevin(step=a, relative=False, temperature=c / (2 * a) ** 0.5), model, grid)
+        return float(law.push(torch.zeros(1, dtype=D), torch.eye(1, dtype=D))[1])
+
+    e = 2 * A
+    assert variance(e / 2, e**0.5) == pytest.approx(V, rel=0.03)
+    assert variance(e, e**0.5) == pytest.approx(V / 2, rel=0.05)
+    assert variance(e / 2, (2 * e) ** 0.5) == pytest.approx(2 * V, rel=0.03)
+
+
+def test_steps_per_level():
+    p = Sigmas(minimum=0.1, maximum=2.0, levels=6)
+    model, grid = Gaussian(p, torch.zeros(1), torch.tensor(0.25)), Knots().times(p, 5)
+    ends = []
+    for updates in (10, 11):
+        counted = Counted(model)
+        for _ in trajectory(counted, SMLD(steps_per_level=updates), grid, Zero(), normal(2, 1), final="mean"):
+            pass
+        assert counted.calls == p.levels * updates
+        law = affine_map(SMLD(steps_per_level=updates), model, grid, final="mean")
+        ends.append(law.push(torch.zeros(1, dtype=D), 4 * torch.eye(1, dtype=D))[1])
+    assert not torch.allclose(*ends, rtol=1e-3)
+
+
+def test_levels():
+    p = Betas()
+    beta, abar = p.table, (1 - p.table).cumprod(0)
+    first, clean = p.knots[:1], torch.zeros(1, dtype=D)
+    c = {k: float(v) for k, v in Ancestral().coefficients(p, first, clean).items()}
+    assert c == {"x": 0, "x0": 1, "z": 0}
+
+    def posterior(before):  # Ho et al. (2020), eq. 7, at the first level of a table that counts from 0
+        of_x = (1 - beta[0]).sqrt() * (1 - before) / (1 - abar[0])
+        return float(of_x), float(before.sqrt() * beta[0] / (1 - abar[0]))
+
+    assert posterior(torch.ones((), dtype=D)) == pytest.approx((0, 1))
+    assert posterior(abar[-1]) == pytest.approx((9999, 0.0064), rel=0.01)
+    # level 1 has the smallest noise in both kinds of table
+    for table in (p, Sigmas()):
+        assert table.index(table.knots[[0, -1]]).tolist() == [1, len(table.knots)]
+        assert bool((table.sigma(table.knots).diff() > 0).all())
+    with pytest.raises(ConfigError, match="reverse a table that descends"):
+        Sigmas(values=(1.0, 0.1))
