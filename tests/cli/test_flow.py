@@ -10,7 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from fokker.cli.app import App
+from fokker.cli.flow import naming
 from fokker.cli.main import cli
+from fokker.errors import FokkerError
+from fokker.integrate import IntegrationError
 from fokker.plugins import load_plugins
 from fokker.run.folder import open_run
 
@@ -311,6 +314,25 @@ def test_nothing_is_overwritten_unless_forced(fokker, run, tmp_path):
         assert out.read_text() == "mine"
         assert fokker(*command, "--force").exit_code == 0
         assert out.read_bytes() != b"mine"
+
+
+def test_an_example_that_cannot_be_followed_is_named():
+    with pytest.raises(FokkerError, match=r"^Example 7 needs too many steps$"), naming(5, "Example"):
+        raise IntegrationError(2, "needs too many steps")
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 3, 2, 2)])
+def test_numbers_and_volumes(fokker, tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(30, *shape)).astype(np.float32))
+    sets = [word for value in ("network.width=16", "network.depth=1", "label=log-snr") for word in ("--set", value)]
+    data, run = f"array:path='{tmp_path / 'x.npy'}'", tmp_path / "run"
+    done = fokker("train", "--data", data, "--network", "mlp", "--steps", 5, "--device", "cpu", *sets, "--out", run)
+    assert done.exit_code == 0, done.stderr
+    assert result(fokker("likelihood", run, "--split", "train", "-n", 3, "--json"))["n"] == 3
+    for name in ("way.png", "way.npy"):
+        done = fokker("interpolate", run, "--split", "train", "--examples", 0, 1, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.stderr
+    assert np.load(tmp_path / "way.npy").shape == (9, *shape)
 
 
 def test_checkpoints_and_weights(fokker, run, tmp_path):
