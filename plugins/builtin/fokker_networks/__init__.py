@@ -1,4 +1,4 @@
-"""Networks for data of any shape: a multilayer perceptron and a convolutional U-Net."""
+"""Networks for data of any shape: multilayer perceptrons and a convolutional U-Net."""
 
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,11 @@ def fokker_register(registry: "Registry") -> None:
         "conditional-mlp",
         "fokker_networks.conditional_mlp:ConditionalMLP",
         summary="Multilayer perceptron with a gain for every noise level.",
+    )
+    registry.network(
+        "plain-mlp",
+        "fokker_networks.plain_mlp:PlainMLP",
+        summary="Multilayer perceptron that is told nothing of the time.",
     )
     registry.network(
         "unet", "fokker_networks.unet:UNet", summary="Convolutional U-Net in one, two or three spatial dimensions."

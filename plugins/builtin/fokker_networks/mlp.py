@@ -1,26 +1,18 @@
 """The multilayer perceptron: a network for events of any shape, taken as one vector."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from fokker.component import component
 from fokker.network import Condition, DataSpec, Network
+from fokker_networks.activation import ACTIVATIONS, Activation
 from fokker_networks.conditioning import Conditioning
 from fokker_networks.embedding import EmbeddingName
 from fokker_networks.spatial import zero
 
 __all__ = ["MLP", "MLPBackbone"]
-
-_ACTIVATIONS = {
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-    "elu": nn.ELU,
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "gelu": nn.GELU,
-}
 
 
 @component
@@ -48,7 +40,7 @@ class MLP(Network):
 
     width: Annotated[int, Gt(0)] = 128
     depth: Annotated[int, Gt(0)] = 3
-    activation: Literal["silu", "softplus", "elu", "relu", "tanh", "gelu"] = "silu"
+    activation: Activation = "silu"
     residual: bool = True
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
     embedding: EmbeddingName = "positional"
@@ -79,7 +71,7 @@ class MLPBackbone(nn.Module):
         )
         self.first = nn.Linear(spec.numel, config.width)
         self.layers = nn.ModuleList([Layer(config) for _ in range(config.depth)])
-        self.activation = _ACTIVATIONS[config.activation]() if config.residual else nn.Identity()
+        self.activation = ACTIVATIONS[config.activation]() if config.residual else nn.Identity()
         self.last = nn.Linear(config.width, spec.numel)
         zero(self.last)
 
@@ -113,7 +105,7 @@ class Layer(nn.Module):
         super().__init__()
         self.inner = nn.Linear(config.width, config.width)
         self.time = nn.Linear(config.embedding_width, config.width, bias=False)
-        self.activation = _ACTIVATIONS[config.activation]()
+        self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
         self.outer = nn.Linear(config.width, config.width) if config.residual else None
 
