@@ -12,7 +12,7 @@ __all__ = ["fokker_register"]
 
 @hookimpl
 def fokker_register(registry: "Registry") -> None:
-    """Register the objectives of this plugin."""
+    """Register the objectives and recipes of this plugin."""
     registry.objective("explicit", "fokker_matching.explicit:Explicit", summary="Score matching with the exact trace.")
     registry.objective("sliced", "fokker_matching.sliced:Sliced", summary="Score matching along random directions.")
     registry.objective(
@@ -21,4 +21,9 @@ def fokker_register(registry: "Registry") -> None:
     registry.objective(
         "dsm", "fokker_matching.dsm:DSM", summary="Denoising score matching at one noise level, as first proposed."
     )
+    for name, summary in (
+        ("swiss-roll-explicit", "Score matching with the exact trace on a swiss roll without noise."),
+        ("swiss-roll-sliced", "Sliced score matching on a swiss roll without noise."),
+    ):
+        registry.recipe(name, f"fokker_matching:recipes/{name}.toml", summary=summary)
     registry.objective("ncsn", "fokker_matching.ncsn:NCSN", summary="NCSN's loss on the levels of a table.")
