@@ -28,11 +28,11 @@ def test_the_two_gaussians_are_those_of_the_source(plan):
 def test_every_level_is_trained_and_sampled(plan):
     grid = plan.sample.grid.times(plan.perturbation, plan.sample.steps)
     assert plan.perturbation.sigma(grid).tolist() == pytest.approx(
-        [0.015 ** (k / 5) for k in range(6)]
+        [0.015 ** (k / 7) for k in range(8)]
     )  # from 1 down to 0.015
     assert plan.objective.times_in == "levels"
     claims = plan.sample.sampler.claims
-    assert plan.sample.steps * claims.evaluations + claims.at_end == 6 * 200
+    assert plan.sample.steps * claims.evaluations + claims.at_end == 8 * 200
     assert plan.sample.final == "mean"  # no noise in the very last update
 
 
