@@ -87,10 +87,10 @@ def test_the_fields_have_the_values_of_the_sources_unless_given():
     assert (P2().k, P2().gamma) == (1.0, 1.0)  # Choi et al. (2022), section 4
 
 
-def test_only_the_likelihood_depends_on_the_clock():
+def test_weights_of_the_score_depend_on_the_clock():
     alone, clocked = WeightingClaims(log_snr_alone=True), WeightingClaims(log_snr_alone=False)
     assert {w.claims for w in (Simple(), Sigma2(), MinSNR(), EDMWeight(), P2())} == {alone} == {WeightingClaims()}
-    assert Likelihood().claims == clocked
+    assert {w.claims for w in (ScoreError(), Likelihood())} == {clocked}
 
 
 @pytest.mark.parametrize("w", [Simple(), Sigma2(), Likelihood(), MinSNR(), EDMWeight(), P2()], ids=repr)
