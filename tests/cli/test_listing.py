@@ -48,7 +48,7 @@ def test_listing_imports_nothing_heavy(args):
 
 
 def test_completion_imports_nothing_heavy():
-    done = fokker(_FOKKER_COMPLETE="bash_complete", COMP_WORDS="fokker li", COMP_CWORD="1")
+    done = fokker(_FOKKER_COMPLETE="bash_complete", COMP_WORDS="fokker lis", COMP_CWORD="1")
     assert done.stdout == "plain,list\n"
     assert done.stderr == "[]\n"
 

