@@ -1,6 +1,6 @@
 """The checks of fokker, each one a nox session.
 
-`tests`, `types`, `demo` and `bench` share one environment, made by the session `environment`, because torch is large:
+`tests`, `conformance`, `types`, `demo` and `bench` share one environment, made by the session `environment`:
 `nox -s tests` makes or refreshes it first, `nox -R -s tests` takes it as it is. `lint` and `docs` have small
 environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires, and
 `mutants` one of its own, with cosmic-ray.
@@ -52,6 +52,12 @@ def environment(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
     run_shared(session, "pytest", *session.posargs)
+
+
+@nox.session(python=False, requires=["environment"])
+def conformance(session: nox.Session) -> None:
+    """Run the conformance kit on every built-in component, and on the defects that it should catch."""
+    run_shared(session, "pytest", "tests/conformance", "tests/kit", *session.posargs)
 
 
 @nox.session(python=False, requires=["environment"])
