@@ -14,7 +14,7 @@ from fokker.testing.check import CheckFailed, NotApplicable
 __all__ = ["close", "examples", "for_all", "same"]
 
 EXAMPLES = 25
-"""Examples of a property with drawn values: the same ones every time."""
+"""Examples of a property with drawn values."""
 
 
 def close(actual: Tensor | float, expected: Tensor | float, what: str, *, rtol: float = 0.0, atol: float = 0.0) -> None:
@@ -63,8 +63,8 @@ def same(actual: Tensor, expected: Tensor, what: str) -> None:
 def for_all(body: Callable[..., None], *drawn: SearchStrategy[Any], examples: int = EXAMPLES) -> None:
     """Call `body` with examples of what the strategies draw; the simplest one that fails is told.
 
-    Examples are the same in every run, and nothing is stored. What a body assumes away (`hypothesis.assume`, or a
-    `NotApplicable`) is drawn again.
+    Examples do not depend on chance, and nothing is stored; hypothesis tries constants of the modules that are loaded, too.
+    What a body assumes away (`hypothesis.assume`, or a `NotApplicable`) is drawn again.
 
     Args:
         body: Raises `CheckFailed` where the property does not hold; its message should name the drawn values.
@@ -87,7 +87,7 @@ def for_all(body: Callable[..., None], *drawn: SearchStrategy[Any], examples: in
 
 
 def examples(strategy: SearchStrategy[Any], n: int) -> list[Any]:
-    """Up to `n` different draws of a strategy, the same ones every time."""
+    """Up to `n` different draws of a strategy, by the rules of `for_all`."""
     found: list[Any] = []
     _drive(found.append, (strategy,), n, (Phase.generate,))
     return found
