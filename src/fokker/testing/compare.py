@@ -63,8 +63,8 @@ def same(actual: Tensor, expected: Tensor, what: str) -> None:
 def for_all(body: Callable[..., None], *drawn: SearchStrategy[Any], examples: int = EXAMPLES) -> None:
     """Call `body` with examples of what the strategies draw; the simplest one that fails is told.
 
-    Examples do not depend on chance, and nothing is stored; hypothesis tries constants of the loaded modules, too. What a
-    body assumes away (`hypothesis.assume`, or a `NotApplicable`) is drawn again.
+    Examples do not depend on chance, and nothing is stored; hypothesis tries constants of the loaded modules, too.
+    What a body assumes away (`hypothesis.assume`, or a `NotApplicable`) is drawn again.
 
     Args:
         body: Raises `CheckFailed` where the property does not hold; its message should name the drawn values.
