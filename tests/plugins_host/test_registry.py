@@ -204,6 +204,17 @@ def test_what_is_not_there_says_what_is(kind, name, message):
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [("predictor", "pc:predictor=half,corrector=unchanged"), ("corrector", "pc:predictor=identity,corrector=half")],
+)
+def test_a_part_of_a_sampler_asked_for_as_a_sampler_is_told_how_it_is_sampled_with(kind, spec):
+    there = Registry()
+    getattr(there, kind)("half", "a:B")
+    with pytest.raises(ConfigError, match=f"There is a {kind} of that name: write '{spec}'"):
+        there.get("sampler", "half")
+
+
 @given(st.sampled_from(KINDS), st.text())
 def test_any_text_as_a_name_is_found_or_refused(kind, name):
     try:

@@ -429,7 +429,7 @@ class Registry:
         known = self.names(kind)
         elsewhere = [k for k, n in self._entries if n == name.replace("_", "-") and k != kind]
         if elsewhere:
-            hint = f" There is a {elsewhere[0]} of that name."
+            hint = f" There is a {elsewhere[0]} of that name{_composed(kind, elsewhere[0], name)}."
         elif known:
             hint = nearest(name.replace("_", "-"), known) or f" See 'fokker list {kind}'."
         else:
@@ -441,6 +441,14 @@ class Registry:
             notes.append(f"{_plugins(len(self.blocked))} left out by FOKKER_PLUGINS: {', '.join(self.blocked)}")
         note = f" ({'; '.join(notes)}; see 'fokker plugins'.)" if notes else ""
         return ConfigError(f"No {kind} named '{name}'.{hint}{note}")
+
+
+def _composed(kind: str, other: str, name: str) -> str:
+    """How a part of a sampler is sampled with."""
+    if kind != "sampler" or other not in ("predictor", "corrector"):
+        return ""
+    parts = {"predictor": "identity", "corrector": "unchanged"} | {other: name}
+    return ": write 'pc:" + ",".join(f"{part}={named}" for part, named in parts.items()) + "'"
 
 
 def _plugins(n: int) -> str:
