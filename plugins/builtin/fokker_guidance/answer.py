@@ -62,9 +62,13 @@ def steered(q: Prediction, x: Tensor, slope: Tensor) -> Prediction:
 
 
 def with_gradient(
-    model: ScoreModel, x: Tensor, t: Tensor | float, cond: Cond, push: Callable[[Prediction], Tensor], name: str
+    model: ScoreModel,
+    x: Tensor,
+    t: Tensor | float,
+    cond: Cond,
+    slope: Callable[[Prediction, Callable[[Tensor], Tensor]], Tensor],
 ) -> tuple[Prediction, Tensor]:
-    """A prediction, and J^T push with J = d x0 / d x, through the network.
+    """A prediction, and what is made of products J^T v with J = d x0 / d x, through the network.
 
     It works under `torch.no_grad`; where gradients are on, the result can be differentiated again, so that guidances can
     be stacked.
@@ -74,8 +78,7 @@ def with_gradient(
         x: The state, (B, *D); left alone.
         t: See `ScoreModel`.
         cond: See `ScoreModel`.
-        push: Vectors, (B, *D), from the prediction.
-        name: Who asks, for the message.
+        slope: Gives what is wanted, (B, *D), from the prediction and the map from v to J^T v, both (B, *D).
 
     Raises:
         ConfigError: If the model's answer has no gradient.
@@ -84,16 +87,20 @@ def with_gradient(
     with twice_differentiable():
         at = x if again and x.requires_grad else leaf(x)
         q = model(at, t, cond)
-        x0 = q.x0
+        x0 = q.x0  # derived once, so that all products go through one graph
         if not x0.requires_grad:
             raise ConfigError(
-                f"{name} takes the gradient of the model's answer in its state, and this model gives none; use 'linear', "
-                "which needs none."
+                "This guidance takes the gradient of the model's answer in its state, and this model gives none; use "
+                "'linear', or 'posterior' with at=state, which need none."
             )
-        slope = pull_back(x0, at, push(q), create_graph=again)
+
+        def back(v: Tensor) -> Tensor:
+            return pull_back(x0, at, v if again else v.detach(), create_graph=again)
+
+        found = slope(q, back)
         if not again:
             q = Prediction(x, q.alpha, q.sigma, eps=q.eps.detach(), rates=q.rates, log_var=q.log_var)
-    return q, slope
+    return q, found if again else found.detach()
 
 
 def relative_noise(q: Prediction, noise: float, data_std: float) -> Scale:

@@ -127,7 +127,7 @@ class _Likely(Guided):
         mine, rest = without(cond, self._name)
         weight = self._config.weight
         if self._config.at == "x0":
-            q, slope = with_gradient(self.model, x, t, rest, lambda q: self._gradient(q.x0, mine), "Posterior")
+            q, slope = with_gradient(self.model, x, t, rest, lambda q, back: back(self._gradient(q.x0, mine)))
             return steered(q, x, weight * slope)
         q = self.model(x, t, rest)
         return steered(q, x, weight * self._gradient(q.x / q.alpha, mine) / q.alpha)
