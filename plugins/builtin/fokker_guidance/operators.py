@@ -214,4 +214,6 @@ def average(event_shape: tuple[int, ...], k: int) -> Operator:
         step = k if axis >= first else 1
         place = torch.arange(n) // step
         row = row.unsqueeze(-1) * (n // step) + place
-    return Disjoint(event_shape, row.reshape(event_shape), torch.full(event_shape, float(k) ** (first - len(event_shape))))
+    return Disjoint(
+        event_shape, row.reshape(event_shape), torch.full(event_shape, float(k) ** (first - len(event_shape)))
+    )

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +17,6 @@ from fokker.jacobian import leaf
 from fokker.model import ScoreModel
 from fokker.prediction import Prediction
 from fokker_guidance.answer import Guided, steered, with_gradient, without
-from fokker_guidance.regions import is_file
 from fokker_guidance.units import units
 from fokker_guidance.values import Values, held_out, stored
 

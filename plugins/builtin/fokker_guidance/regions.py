@@ -70,9 +70,7 @@ def _region(word: str, shape: tuple[int, ...]) -> Tensor:
         step = int(match.group(1))
         found[tuple(slice(None, None, step) if axis in space else slice(None) for axis in range(len(shape)))] = True
     elif word in ("border", "centre"):
-        middle = tuple(
-            slice(n // 4, n - n // 4) if axis in space else slice(None) for axis, n in enumerate(shape)
-        )
+        middle = tuple(slice(n // 4, n - n // 4) if axis in space else slice(None) for axis, n in enumerate(shape))
         found[middle] = True
         found = ~found if word == "border" else found
     else:

@@ -1,0 +1,80 @@
+"""A measured model that tells its event shape, so that samplers can be probed on it without Monte Carlo."""
+
+import pytest
+import torch
+
+from fokker.data import Batch, Chain, DataSource, Examples
+from fokker.guidance import Subject
+from fokker.model import ScoreModel
+from fokker.network import DataSpec
+
+
+class Observed(ScoreModel):
+    """A guided exact law whose samples all have the measurement of sample `index`."""
+
+    def __init__(self, guidance, prior, index=0, subject=None):
+        self.event_shape = prior.event_shape
+        self.subject = subject or Subject(DataSpec(prior.event_shape))
+        self.cond = dict(guidance.conditions(self.subject, [index]))
+        self.posterior = guidance.law(prior, self.cond)
+        self._model = guidance.wrap(prior)
+
+    @property
+    def perturbation(self):
+        return self._model.perturbation
+
+    def __call__(self, x, t, cond=None):
+        return self._model(x, t, {k: v.expand(len(x), *v.shape[1:]) for k, v in self.cond.items()})
+
+
+class Held(DataSource):
+    """Examples that are given, the same in both splits but for their sign."""
+
+    def __init__(self, x, transforms=()):
+        self.x, self.transforms = x, transforms
+
+    def open(self, split="train"):
+        return _Examples(self.x if split == "test" else -self.x)
+
+
+class _Examples(Examples):
+    def __init__(self, x):
+        self.x, self.event_shape = x, tuple(x.shape[1:])
+
+    def __len__(self):
+        return len(self.x)
+
+    def fetch(self, index):
+        return Batch(self.x[list(index)], {})
+
+
+@pytest.fixture(scope="session")
+def observed():
+    return Observed
+
+
+@pytest.fixture(scope="session")
+def subject():
+    """The subject of given examples behind given transforms."""
+
+    def make(x, *transforms):
+        return Subject(DataSpec(tuple(x.shape[1:])), Chain(tuple(transforms)), Held(x.float(), transforms))
+
+    return make
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The path of a file with an array."""
+    import numpy as np
+
+    def make(values, name="array.npy"):
+        np.save(tmp_path / name, np.asarray(values))
+        return str(tmp_path / name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def double():
+    return lambda values: torch.tensor(values, dtype=torch.float64)
