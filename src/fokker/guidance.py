@@ -6,7 +6,7 @@ every sampler can be guided and guidances can be stacked.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -30,7 +30,7 @@ class Subject:
     """
 
     spec: DataSpec
-    chain: Chain = Chain()
+    chain: Chain = field(default_factory=Chain)
     data: DataSource | None = None
 
 

@@ -70,8 +70,8 @@ def with_gradient(
 ) -> tuple[Prediction, Tensor]:
     """A prediction, and what is made of products J^T v with J = d x0 / d x, through the network.
 
-    It works under `torch.no_grad`; where gradients are on, the result can be differentiated again, so that guidances can
-    be stacked.
+    It works under `torch.no_grad`; where gradients are on, the result can be differentiated again, so that guidances
+    can be stacked.
 
     Args:
         model: The model.

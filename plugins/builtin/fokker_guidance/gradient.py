@@ -40,11 +40,10 @@ class PiGDM(Guidance):
         isotropic   C = r_t^2 I,  r_t^2 = sigma^2 d^2 / (sigma^2 + alpha^2 d^2)    exact for data N(m, d^2 I)
         full        C = (sigma^2 / alpha) J                                        exact for all Gaussian data
 
-    The second is what Tweedie's formula gives of second order (Boys et al., 2023), for a backward pass for each measured
-    number; `isotropic` is the source's, for one: about three times the time of an evaluation, and the memory of
-    training. The source's sampler weighs the gradient once more; here it is what Bayes' rule asks for. Of
-    N(0, [[1, .8], [.8, 1]]) with x_1 = 1 measured without noise, of which x_2 is N(.8, .36), 100 steps of the reverse SDE
-    of `vp` make N(.76, .35) with `isotropic`.
+    The second is what Tweedie's formula gives of second order (Boys et al., 2023), for a backward pass for each
+    measured number; `isotropic` is the source's, for one. The source's sampler weighs the gradient once more; here it
+    is what Bayes' rule asks for. Of N(0, [[1, .8], [.8, 1]]) with x_1 = 1 measured without noise, of which x_2 is
+    N(.8, .36), 100 steps of the reverse SDE of `vp` make N(.76, .35) with `isotropic`.
 
     Args:
         operator: What is measured; as in `linear`.

@@ -32,8 +32,8 @@ class Inpaint(Guidance):
     them beside the unknown ones. The source draws them afresh after each update; here the sampler carries them along.
 
     It is not the posterior: at high noise the model sees known values that are hardly known, and what it then decides
-    of the others stays. Of N(0, [[1, .8], [.8, 1]]) with x_1 = 1 known, of which x_2 is N(.8, .36), the probability flow
-    of `vp` makes N(.34, .65), its reverse SDE N(.49, .50), and five corrections of `pc` at each of 100 levels
+    of the others stays. Of N(0, [[1, .8], [.8, 1]]) with x_1 = 1 known, of which x_2 is N(.8, .36), the probability
+    flow of `vp` makes N(.34, .65), its reverse SDE N(.49, .50), and five corrections of `pc` at each of 100 levels
     N(.71, .40): noise forgets, so the more of it, the better. `pigdm` with a region as its operator comes closer.
 
     Args:

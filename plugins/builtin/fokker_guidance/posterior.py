@@ -32,9 +32,10 @@ class Posterior(Guidance):
 
     The likelihood is a Python function of examples in the data's own units, (B, *D), that returns log p(y | x) of each,
     (B,), made of torch operations and keeping examples apart. Both forms leave out the spread of the data given x,
-    which vanishes with the noise: each is exact in the limit of sigma / alpha = 0, where Langevin dynamics (`langevin`,
-    or `pc` with corrections at its last levels) samples the posterior itself, and a single way down from noise does
-    not. One evaluation; at = x0 with its gradient.
+    which vanishes with the noise: a single way down from noise does not end in the posterior, and Langevin dynamics at
+    low noise, where both are exact, does, by `langevin`, or by `pc` with corrections at each level. `state` is for low
+    noise alone, such as that of `langevin`: x / alpha of noise is far from all data. One evaluation; at = x0 with its
+    gradient.
 
     Args:
         likelihood: The function, as `module:function` or `file.py:function`. It is imported where the guidance is made
@@ -53,9 +54,12 @@ class Posterior(Guidance):
     def __post_init__(self) -> None:
         if ":" not in self.likelihood:
             raise ConfigError(
-                f"Posterior.likelihood is 'module:function' or 'file.py:function', got {self.likelihood!r}; in a spec it "
-                "stands in quotes."
+                f"Posterior.likelihood is 'module:function' or 'file.py:function', got {self.likelihood!r}; in a spec "
+                "it stands in quotes."
             )
+
+        if self.values == ():
+            raise ConfigError("Posterior.values holds no numbers; leave it out, and the likelihood is given none.")
 
     @property
     def claims(self) -> GuidanceClaims:
@@ -120,6 +124,7 @@ class _Likely(Guided):
     def __init__(self, model: ScoreModel, name: str, function: Callable[..., Any], config: Posterior) -> None:
         super().__init__(model)
         self._name, self._function, self._config = name, function, config
+        self._who = f"The likelihood {config.likelihood!r}"
 
     def __call__(self, x: Tensor, t: Tensor | float, cond: Mapping[str, Tensor] | None = None) -> Prediction:
         mine, rest = without(cond, self._name)
@@ -139,13 +144,10 @@ class _Likely(Guided):
             value = self._function(mine["shift"] + mine["scale"] * at, *given)
             if not isinstance(value, Tensor) or value.shape != u.shape[:1]:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise ConfigError(
-                    f"The likelihood {self._config.likelihood!r} returns log p of each example, ({len(u)},); got {shape}."
-                )
+                raise ConfigError(f"{self._who} returns log p of each example, ({len(u)},); got {shape}.")
             if not value.requires_grad:
                 raise ConfigError(
-                    f"The likelihood {self._config.likelihood!r} does not depend on the examples by way of torch operations, "
-                    "so it has no gradient."
+                    f"{self._who} does not depend on the examples by way of torch operations, so it has no gradient."
                 )
             (gradient,) = torch.autograd.grad(value.sum(), at, create_graph=again)
         return gradient
