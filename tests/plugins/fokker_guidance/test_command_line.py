@@ -16,7 +16,7 @@ def fokker():
     host = load_plugins()
 
     def call(*args):
-        return CliRunner().invoke(cli, [str(a) for a in args], obj=App(host=host))
+        return CliRunner().invoke(cli, [str(a) for a in args], obj=App(loaded=host))
 
     return call
 
@@ -24,7 +24,7 @@ def fokker():
 @pytest.fixture(scope="module")
 def digits(fokker, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "digits"
-    settings = ("--set", "network.channels=8", "--set", "train.batch_size=8")
+    settings = ("--set", "network.channels=8", "--batch-size", 8)
     done = fokker("train", "demo", "--out", run, "--steps", 3, "--device", "cpu", "--quiet", *settings)
     assert done.exit_code == 0, done.stderr
     return run
