@@ -25,10 +25,38 @@ Cond = Mapping[str, Tensor] | None
 
 
 class Guided(ScoreModel):
-    """A model around a model; subclasses write `__call__`."""
+    """A model around a model; subclasses write `__call__`, and `known_part` where they know a part exactly."""
+
+    exact: bool = False
+    """Whether it knows a part of each example exactly."""
 
     def __init__(self, model: ScoreModel) -> None:
         self.model = model
+
+    @property
+    def imputes(self) -> bool:
+        """Whether it, or a model inside, knows a part of each example exactly."""
+        return self.exact or (isinstance(self.model, Guided) and self.model.imputes)
+
+    def impute(self, x: Tensor, t: Tensor | float, z: Tensor, cond: Cond) -> Tensor:
+        """The state with every known part replaced by that of alpha y + sigma z.
+
+        Args:
+            x: The state, (B, *D).
+            t: Its time.
+            z: Standard normal numbers, (B, *D).
+            cond: The conditions of the call.
+        """
+        if isinstance(self.model, Guided):
+            x = self.model.impute(x, t, z, cond)
+        if not self.exact:
+            return x
+        alpha, sigma = self.perturbation.scales(t, x)
+        return x + self.known_part(alpha, sigma * z - x, cond)
+
+    def known_part(self, alpha: Scale, off: Tensor, cond: Cond) -> Tensor:
+        """The part of alpha y + off that is known, (B, *D), of any `off` (B, *D)."""
+        raise NotImplementedError
 
     @property
     def perturbation(self) -> Perturbation:

@@ -12,6 +12,7 @@ from fokker.exact import Gaussian
 from fokker.guidance import Guidance, GuidanceClaims, Subject
 from fokker.model import ScoreModel
 from fokker.noise import Zero
+from fokker.perturbation import Scale
 from fokker.prediction import Prediction
 from fokker_guidance.answer import Guided, conditioned, moved, without
 from fokker_guidance.operators import region
@@ -91,6 +92,8 @@ class Inpaint(Guidance):
 
 
 class _Inpainted(Guided):
+    exact = True
+
     def __init__(self, model: ScoreModel, name: str) -> None:
         super().__init__(model)
         self._name = name
@@ -99,3 +102,7 @@ class _Inpainted(Guided):
         own, rest = without(cond, self._name)
         q = self.model(x, t, rest)
         return moved(q, torch.where(own["known"], own["y"] - q.x0, 0.0))
+
+    def known_part(self, alpha: Scale, off: Tensor, cond: Mapping[str, Tensor] | None) -> Tensor:
+        own, _ = without(cond, self._name)
+        return torch.where(own["known"], alpha * own["y"] + off, 0.0)

@@ -11,6 +11,7 @@ from fokker.component import component
 from fokker.exact import Gaussian
 from fokker.guidance import Guidance, GuidanceClaims, Subject
 from fokker.model import ScoreModel
+from fokker.perturbation import Scale
 from fokker.prediction import Prediction
 from fokker_guidance.answer import Guided, moved, relative_noise, without
 from fokker_guidance.measurement import law, measured
@@ -142,9 +143,16 @@ class _Corrected(Measured):
     ) -> None:
         super().__init__(model, name, make)
         self._noise, self._data_std = noise, data_std
+        self.exact = noise == 0
 
     def __call__(self, x: Tensor, t: Tensor | float, cond: Mapping[str, Tensor] | None = None) -> Prediction:
         a, mine, rest = self.own(x, cond)
         q = self.model(x, t, rest)
         weight = relative_noise(q, self._noise, self._data_std)
         return moved(q, a.pull(residual(a, mine, q.x0), mine["scale"], weight))
+
+    def known_part(self, alpha: Scale, off: Tensor, cond: Mapping[str, Tensor] | None) -> Tensor:
+        a, mine, _ = self.own(off, cond)
+        each = alpha.reshape(-1, 1) if isinstance(alpha, Tensor) else alpha
+        known = each * (mine["y"] - a(mine["shift"]))
+        return a.pull(known + a(mine["scale"] * off), mine["scale"], 0.0)

@@ -5,11 +5,11 @@ import torch
 
 from fokker.data import Batch, Chain, DataSource, Examples
 from fokker.guidance import Subject
-from fokker.model import ScoreModel
 from fokker.network import DataSpec
+from fokker_guidance.answer import Guided
 
 
-class Observed(ScoreModel):
+class Observed(Guided):
     """A guided exact law whose samples all have the measurement of sample `index`."""
 
     def __init__(self, guidance, prior, index=0, subject=None):
@@ -17,14 +17,16 @@ class Observed(ScoreModel):
         self.subject = subject or Subject(DataSpec(prior.event_shape))
         self.cond = dict(guidance.conditions(self.subject, [index]))
         self.posterior = guidance.law(prior, self.cond)
-        self._model = guidance.wrap(prior)
+        super().__init__(guidance.wrap(prior))
 
-    @property
-    def perturbation(self):
-        return self._model.perturbation
+    def each(self, x):
+        return {k: v.expand(len(x), *v.shape[1:]) for k, v in self.cond.items()}
 
     def __call__(self, x, t, cond=None):
-        return self._model(x, t, {k: v.expand(len(x), *v.shape[1:]) for k, v in self.cond.items()})
+        return self.model(x, t, self.each(x))
+
+    def impute(self, x, t, z, cond):
+        return self.model.impute(x, t, z, self.each(x))
 
 
 class Held(DataSource):
