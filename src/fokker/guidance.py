@@ -5,14 +5,33 @@ every sampler can be guided and guidances can be stacked.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from torch import Tensor
+
+from fokker.data import Chain, DataSource
 from fokker.exact import Gaussian
 from fokker.model import ScoreModel
+from fokker.network import DataSpec
 
-__all__ = ["Guidance", "GuidanceClaims"]
+__all__ = ["Guidance", "GuidanceClaims", "Subject"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is sampled, as far as a measurement of it must know.
+
+    Args:
+        spec: Shape and classes of the data.
+        chain: The transforms between the data's own units, in which things are measured, and the model's.
+        data: Where examples to measure can be had; None where there are none.
+    """
+
+    spec: DataSpec
+    chain: Chain = field(default_factory=Chain)
+    data: DataSource | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +74,32 @@ class Guidance(ABC):
             ConfigError: If the model cannot be guided so; where the event shape does not fit, its calls raise it.
         """
 
-    def law(self, prior: Gaussian) -> Gaussian | None:
+    def conditions(self, subject: Subject, index: Sequence[int]) -> Mapping[str, Tensor]:
+        """What the guided model must know of each sample, such as what was measured of it; nothing, as here.
+
+        The tensors are added to the `cond` of every call, each row beside its sample, so that samples do not depend on
+        their batch and a sampler may advance some rows alone. A name that no other guidance uses is `repr(self)` with
+        a word.
+
+        Args:
+            subject: What is sampled.
+            index: Absolute indices of the samples, (B,).
+
+        Returns:
+            Tensors by name, batch first; floating ones are cast to the precision of the states.
+
+        Raises:
+            ConfigError: If the event shape or the transforms do not fit.
+            DataError: If a file cannot be read.
+        """
+        return {}
+
+    def law(self, prior: Gaussian, cond: Mapping[str, Tensor] | None = None) -> Gaussian | None:
         """The law that guided samples should have where the model is exact for Gaussian data.
 
         Args:
             prior: The data.
+            cond: The conditions of one sample; None where the guidance has none.
 
         Returns:
             The exact posterior, seen through the same perturbation; None where no law is claimed (`claims.bias`).

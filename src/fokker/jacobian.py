@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["leaf", "quadratic_form", "trace", "twice_differentiable"]
+__all__ = ["leaf", "pull_back", "quadratic_form", "trace", "twice_differentiable"]
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def quadratic_form(y: Tensor, x: Tensor, v: Tensor, *, create_graph: bool) -> Te
     Returns:
         (B,).
     """
-    return (_pull_back(y, x, v, create_graph=create_graph) * v).flatten(1).sum(1)
+    return (pull_back(y, x, v, create_graph=create_graph) * v).flatten(1).sum(1)
 
 
 def trace(y: Tensor, x: Tensor, *, create_graph: bool) -> Tensor:
@@ -61,12 +61,22 @@ def trace(y: Tensor, x: Tensor, *, create_graph: bool) -> Tensor:
     for i in range(y[0].numel()):
         unit = torch.zeros_like(y).flatten(1)
         unit[:, i] = 1
-        total = total + _pull_back(y, x, unit.view_as(y), create_graph=create_graph).flatten(1)[:, i]
+        total = total + pull_back(y, x, unit.view_as(y), create_graph=create_graph).flatten(1)[:, i]
     return total
 
 
-def _pull_back(y: Tensor, x: Tensor, v: Tensor, *, create_graph: bool) -> Tensor:
-    """v^T J, (B, *D)."""
+def pull_back(y: Tensor, x: Tensor, v: Tensor, *, create_graph: bool) -> Tensor:
+    """v^T J, by one backward pass.
+
+    Args:
+        y: A function of `x`, (B, *D).
+        x: Where gradients were asked for, (B, *D).
+        v: Vectors, (B, *D).
+        create_graph: Whether the result is to be differentiated in its turn.
+
+    Returns:
+        (B, *D); zeros where `y` does not depend on `x`.
+    """
     if not y.requires_grad:  # a constant
         return torch.zeros_like(x)
     (product,) = torch.autograd.grad(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fokker.data import Chain
-from fokker.guidance import Guidance
+from fokker.data import Chain, DataSource
+from fokker.guidance import Guidance, Subject
 from fokker.model import Counted, ScoreModel
 from fokker.network import DataSpec
 from fokker.noise import PerSample
@@ -51,6 +51,7 @@ def generate(
     final: Final = "tweedie",
     label: int | None = None,
     guidance: Sequence[Guidance] = (),
+    data: DataSource | None = None,
     keep_states: int = 0,
     keep_samples: int = 16,
     device: torch.device | str = "cpu",
@@ -73,19 +74,24 @@ def generate(
         final: See `fokker.sampler.trajectory`.
         label: Class of all samples; for a model with classes, sample `i` has class `i mod classes` unless given.
         guidance: What steers the samples, the innermost first.
+        data: Where a guidance finds examples to measure; may be left out if none asks for them.
         keep_states: States of the trajectory to keep at most, evenly spread over it, the last among them; 0 keeps none.
         keep_samples: Samples of which states are kept, from the first chunk alone.
         device: Of the states.
         dtype: Of the states.
         on_step: Called after every step with the number of samples that went one step further.
     """
+    subject = Subject(spec, chain, data)
     for start in range(first, first + n, batch_size):
         count = min(batch_size, first + n - start)
         index = range(start, start + count)
         labels = None
         if spec.classes is not None:
             labels = torch.tensor([i % spec.classes if label is None else label for i in index])
-        cond = None if labels is None else {"label": labels.to(device)}
+        cond = {} if labels is None else {"label": labels.to(device)}
+        for each in guidance:
+            for name, value in each.conditions(subject, index).items():
+                cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
         noise = PerSample(seed, index, spec.event_shape, device=device)
         counted = Counted(model)
         guided: ScoreModel = counted
@@ -97,7 +103,7 @@ def generate(
         wanted = _spread(len(grid) - 1 + (final == "tweedie"), keep)
         states: list[tuple[float, Tensor]] = []
         state, k = State(t, x), 0
-        for k, state in enumerate(trajectory(guided, sampler, grid, noise, x, cond=cond, final=final)):
+        for k, state in enumerate(trajectory(guided, sampler, grid, noise, x, cond=cond or None, final=final)):
             if k in wanted:
                 states.append(_kept(state, keep_samples))
             if on_step is not None and k:

@@ -33,6 +33,10 @@ KEEP: dict[str, list[str]] = {
         rf"(ve_rd_langevin|ve_as_ald|vp_rd_langevin|ve_rd_langevin_discrete)/({STATES})",
         r"(vp|subvp)_em_none/(timesteps|x_init|noise|predictor_x|sample_denoise_true|sample_denoise_false)",
     ],
+    "score_sde/controllable": [
+        r"gmm_.*",
+        r".*/(mask|data|prior_randn|noise|update_in|update_x|sample)",
+    ],
     "score_sde/losses": [r"batch", r".*/(u|t|z|loss|labels)"],
     "score_sde/likelihood": [r".*"],
     "score_sde/ode_sampler": [r"gmm_.*", r".*/(z|x_truth_f64|x_denoise_false|x_denoise_true)"],

@@ -166,6 +166,7 @@ def sample(
             final=end,  # type: ignore[arg-type]
             label=label,
             guidance=steering,
+            data=opened.plan.data,
             keep_states=trajectory or 0,
             keep_samples=max(16, min(1000, 4096 // spec.numel)),
             device=where,

@@ -1,20 +1,23 @@
 """What every Guidance should do.
 
 A guidance wraps a model of data with three classes, whose law, and that of each class, is known; it is always called
-with labels. Event shapes that it refuses with `ConfigError` are passed over.
+with labels, and with what it must know of each sample (`Guidance.conditions`), of which a few examples are there to be
+measured. Event shapes that it refuses with `ConfigError` are passed over.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
+from fokker.data import Batch, DataSource, Examples, Split, Transform
 from fokker.errors import ConfigError
 from fokker.exact import Gaussian, Mixture
-from fokker.guidance import Guidance
+from fokker.guidance import Guidance, Subject
 from fokker.model import Counted, ScoreModel, rates_at
+from fokker.network import DataSpec
 from fokker.perturbation import VE, VP, Perturbation
 from fokker.prediction import Prediction
 from fokker.testing import models
@@ -36,7 +39,7 @@ Cond = Mapping[str, Tensor] | None
 
 def _observe(guidance: Guidance) -> list[object]:
     guided = _guided(guidance)
-    x, cond = normal(_B, *guided.event_shape, seed=1), _labels(_B)
+    x, cond = normal(_B, *guided.event_shape, seed=1), _cond(guidance, guided.event_shape, range(_B))
     with torch.no_grad():
         return [guided(x, t, cond).eps for t in (0.1, 0.4, 0.8)]
 
@@ -106,7 +109,7 @@ def evaluations(guidance: Guidance) -> str:
     shape = _guided(guidance).event_shape
     counted = Counted(_Classes(VP(), shape))
     guided = guidance.wrap(counted)
-    x, cond = normal(_B, *shape, seed=1), _labels(_B)
+    x, cond = normal(_B, *shape, seed=1), _cond(guidance, shape, range(_B))
     for t in (0.3, torch.linspace(0.1, 0.9, _B, dtype=torch.float64)):
         before = counted.calls
         with torch.no_grad():
@@ -127,9 +130,9 @@ def neutral(guidance: Guidance) -> str:
     guided = _guided(off)
     model = _Classes(guided.perturbation, guided.event_shape)
     t = torch.tensor([0.05, 0.3, 0.6, 1.0], dtype=torch.float64)
-    x, cond = normal(_B, *guided.event_shape, seed=1), _labels(_B)
+    x, cond = normal(_B, *guided.event_shape, seed=1), _cond(off, guided.event_shape, range(_B))
     with torch.no_grad():
-        expected = model(x, t, cond).eps
+        expected = model(x, t, _labels(_B)).eps
         found = guided(x, t, cond).eps
     close(found, expected, f"eps with {said}, where the model should be left as it is,", atol=1e-9)
     return said
@@ -152,7 +155,7 @@ def law(guidance: Guidance, perturbation: Perturbation) -> str:
         t = torch.linspace(max(perturbation.t_min, 1e-3), 1.0, 8, dtype=torch.float64)
         x = perturbation.perturb(normal(8, *prior.event_shape, seed=1), t, normal(8, *prior.event_shape, seed=2))
         with torch.no_grad():
-            found, expected = guided(x, t, _labels(8)).eps, exact(x, t).eps
+            found, expected = guided(x, t, _cond(guidance, prior.event_shape, [0] * 8)).eps, exact(x, t).eps
         off = (found - expected).abs().flatten(1).amax(1) / expected.abs().flatten(1).amax(1)
         worst = int(off.argmax())
         expect(
@@ -160,7 +163,7 @@ def law(guidance: Guidance, perturbation: Perturbation) -> str:
             f"claims to be exact, and its eps at t = {t[worst]:.3g} is off by {float(off[worst]):.2g} of the law's",
         )
         return "exact"
-    measured = _bias(guided, exact)
+    measured = _bias(guidance, guided, exact)
     expect(measured <= bias + _SLACK, f"claims a bias of {bias:g} standard deviations, measured {measured:.3g}")
     return f"claims a bias of {bias:g} standard deviations, measured {measured:.3g}"
 
@@ -169,10 +172,11 @@ def _posterior(guidance: Guidance, perturbation: Perturbation) -> tuple[Gaussian
     """Gaussian data of the first event shape that the guidance takes, and the law that it should give."""
     shape = _guided(guidance).event_shape
     prior = correlated(perturbation, shape)
-    return prior, guidance.law(prior)
+    cond = _conditions(guidance, shape, [0])
+    return prior, guidance.law(prior, cond) if cond else guidance.law(prior)
 
 
-def _bias(guided: ScoreModel, exact: Gaussian) -> float:
+def _bias(guidance: Guidance, guided: ScoreModel, exact: Gaussian) -> float:
     """Error of the mean at the end of the guided flow, in standard deviations of the exact law there."""
     p, d = guided.perturbation, prod(exact.event_shape)
     # up to three dimensions by a product rule, beyond by two points along each axis, exact for what is quadratic
@@ -185,7 +189,7 @@ def _bias(guided: ScoreModel, exact: Gaussian) -> float:
     mean, covariance = exact.marginal(1.0)
     x = (mean + rule.points @ torch.linalg.cholesky(covariance).T).reshape(-1, *exact.event_shape)
     high, low = p.log_snr(ends).tolist()
-    cond = _labels(len(x))
+    cond = _cond(guidance, exact.event_shape, [0] * len(x))
     times = p.time(torch.linspace(high, low, 2 * _STEPS + 1, dtype=torch.float64)).tolist()
     with torch.no_grad():
         for t, middle, s in zip(times[:-2:2], times[1:-1:2], times[2::2], strict=True):
@@ -198,6 +202,41 @@ def _bias(guided: ScoreModel, exact: Gaussian) -> float:
 
 def _labels(n: int) -> dict[str, Tensor]:
     return {"label": torch.arange(n) % _CLASSES}
+
+
+def _conditions(guidance: Guidance, event_shape: tuple[int, ...], index: Sequence[int]) -> dict[str, Tensor]:
+    """What the guidance must know of these samples, of data without transforms."""
+    subject = Subject(DataSpec(event_shape, classes=_CLASSES), data=_Measurable(event_shape))
+    return dict(guidance.conditions(subject, index))
+
+
+def _cond(guidance: Guidance, event_shape: tuple[int, ...], index: Sequence[int]) -> dict[str, Tensor]:
+    """Labels and conditions of these samples."""
+    return {**_labels(len(index)), **_conditions(guidance, event_shape, index)}
+
+
+class _Measurable(DataSource):
+    """A few examples of any event shape, the same ones every time."""
+
+    transforms: tuple[Transform, ...] = ()
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        self._event_shape = event_shape
+
+    def open(self, split: Split = "train") -> Examples:
+        return _Few(self._event_shape, 31 if split == "train" else 32)
+
+
+class _Few(Examples):
+    def __init__(self, event_shape: tuple[int, ...], seed: int) -> None:
+        self.event_shape = event_shape
+        self._x = normal(8, *event_shape, seed=seed).float()
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def fetch(self, index: Sequence[int]) -> Batch:
+        return Batch(self._x[list(index)], {})
 
 
 def _along(p: Perturbation, x: Tensor, t: float, s: float, x0: Tensor) -> Tensor:
@@ -237,13 +276,18 @@ class _Guided(ScoreModel):
 
     def __init__(self, guidance: Guidance, event_shape: tuple[int, ...]) -> None:
         self.event_shape = event_shape
+        self._guidance = guidance
         self._model = guidance.wrap(_Classes(VP(), event_shape))
         with torch.no_grad():
-            self(torch.zeros(1, *event_shape, dtype=torch.float64), 0.5, _labels(1))
+            self(torch.zeros(1, *event_shape, dtype=torch.float64), 0.5, self.conditions(1))
 
     @property
     def perturbation(self) -> Perturbation:
         return self._model.perturbation
+
+    def conditions(self, n: int) -> dict[str, Tensor]:
+        """What it is called with, for n examples."""
+        return _cond(self._guidance, self.event_shape, range(n))
 
     def __call__(self, x: Tensor, t: Tensor | float, cond: Cond = None) -> Prediction:
         if cond is None:

@@ -260,7 +260,7 @@ def _calls(model: ScoreModel) -> Iterator[_Call]:
     for shape in _SHAPES if known is None else (tuple(known),):
         found = False
         for dtype in (torch.float64, torch.float32):
-            for cond in ({}, {"label": torch.zeros(_B, dtype=torch.int64)}):
+            for cond in _conds(model, dtype):
                 call = _Call(model, shape, dtype, cond)
                 t = torch.tensor(_times(call.perturbation, _B), dtype=torch.float64)
                 try:
@@ -278,6 +278,14 @@ def _calls(model: ScoreModel) -> Iterator[_Call]:
         f"raises on events of the shapes {tried}, at first {first!r}; a model of other events tells their shape in its "
         "attribute event_shape"
     ) from first
+
+
+def _conds(model: ScoreModel, dtype: torch.dtype) -> tuple[dict[str, Tensor], ...]:
+    """What a model is called with besides the state, tried in this order; its own `conditions(n)` if it has some."""
+    own = getattr(model, "conditions", None)
+    if own is None:
+        return {}, {"label": torch.zeros(_B, dtype=torch.int64)}
+    return ({name: value.to(dtype) if value.is_floating_point() else value for name, value in own(_B).items()},)
 
 
 def _times(perturbation: Perturbation, n: int, *, low: float = 0.23, high: float = 0.81) -> list[float]:
