@@ -43,6 +43,7 @@ class SourceType(click.types.StringParamType):
     name = "recipe"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """The recipes that begin like this, and files."""
         files = click.Path().shell_complete(ctx, param, incomplete)
         return [*ComponentType("recipe").shell_complete(ctx, param, incomplete), *files]
 

@@ -67,7 +67,7 @@ def tune(
         (
             "sigma_data",
             f"{result.sigma_data:.6g}",
-            f"+- {found.sigma_data_error:.2g}; standard deviation of the values",
+            f"+- {found.sigma_data_error:.2g}, deviation of the values",
         ),
         ("sigma_max", f"{result.sigma_max:.6g}", f"largest distance of two examples, {sure}"),
         ("sigma_min", f"{result.sigma_min:.6g}", "a hundredth of sigma_data"),
@@ -79,8 +79,8 @@ def tune(
     for name, value, words in lines:
         click.echo(f"{name:<15} = {value:<9} # {words}")
     click.echo(
-        f"\n# {found.read:,} of {found.examples:,} examples; a component of any width comes out with a standard deviation "
-        f"right to {result.width_error:.1%}\n"
+        f"\n# {found.read:,} of {found.examples:,} examples; a component of any width comes out with a standard\n"
+        f"# deviation right to {result.width_error:.1%}\n"
         f"# smld with these: {result.nfe:,} evaluations of the network per sample"
     )
     if result.note:

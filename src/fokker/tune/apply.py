@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fokker import config
 from fokker.component import describe
 from fokker.data import DataSource
-from fokker.plan import Plan, fit_chain, layered, resolve
+from fokker.plan import KINDS, Plan, fit_chain, layered, resolve
 from fokker.spec import as_spec
 from fokker.tune.spread import Spread, Tell, read, spread
 from fokker.tune.tuning import Tuning, tune
@@ -148,7 +148,11 @@ class _Filling:
 
     def __call__(self, tables: dict[str, Any], data: DataSource) -> None:
         """Fill in, see `fokker.plan.resolve`."""
-        perturbation, sample = tables["perturbation"], tables["sample"]
+        sample = tables["sample"]
+        for table, kinds in ((tables, KINDS), (sample, ("sampler",))):
+            for kind in kinds:  # a single value can be the spec of a whole component
+                table[kind] = as_spec(table[kind], kind).table()
+        perturbation = tables["perturbation"]
         fields = self._fields("perturbation", perturbation["name"])
         values = perturbation.get("values") or (None, None)
         sampler = sample["sampler"]
@@ -189,7 +193,8 @@ class _Filling:
                 filled |= self._put(table, path, sigma_data=self.tuning.sigma_data)
             elif isinstance(value, Mapping):
                 # a part that nobody named is written out with the values that it has there
-                below = dict(table.get(key) or {k: v for k, v in value.items() if k != "sigma_data"})
+                given = table.get(key)
+                below = as_spec(given).table() if given else {k: v for k, v in value.items() if k != "sigma_data"}
                 if self._sigma_data(below, value, f"{path}.{key}"):
                     table[key], filled = below, True
         return filled
