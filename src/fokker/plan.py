@@ -7,7 +7,7 @@ with its reason and a way out.
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +36,20 @@ from fokker.training.settings import TrainSettings
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
 
-__all__ = ["KINDS", "Facts", "Plan", "Problem", "SampleSettings", "check", "fit", "read_tables", "resolve", "spec_of"]
+__all__ = [
+    "KINDS",
+    "Facts",
+    "Plan",
+    "Problem",
+    "SampleSettings",
+    "check",
+    "fit",
+    "fit_chain",
+    "layered",
+    "read_tables",
+    "resolve",
+    "spec_of",
+]
 
 KINDS = ("data", "perturbation", "network", "label", "parameterization", "objective")
 """The components of a plan, each a table of its TOML."""
@@ -155,6 +168,9 @@ def resolve(
     source: str | Path | Mapping[str, Any] | None = None,
     options: Mapping[str, str | None] | None = None,
     sets: Sequence[str] = (),
+    *,
+    defaults: Mapping[str, str] | None = None,
+    amend: Callable[[dict[str, Any], DataSource], None] | None = None,
 ) -> Plan:
     """Put a plan together.
 
@@ -163,24 +179,24 @@ def resolve(
         source: A recipe's name, a TOML file, or its tables; None for the defaults.
         options: Specs by kind, such as `{"data": "swiss-roll:n=1000"}`; None values are passed over.
         sets: Single values such as `train.lr=0.001`.
+        defaults: Names for kinds that nobody named, `sampler` and `grid` among them, instead of fokker's own.
+        amend: Changes the tables, in which there is what was given and the names of defaults, before they are built;
+            it is handed the data too.
 
     Raises:
         ConfigError: For an unknown name or key, or a value of the wrong type or out of range.
     """
-    tables = read_tables(registry, source)
-    tables.pop("run", None)
-    for kind, spec in (options or {}).items():
-        if spec is not None:
-            tables[kind] = spec
+    tables = layered(registry, source, options)
+    defaults = {**_DEFAULTS, **(defaults or {})}
     for kind in KINDS:
-        tables.setdefault(kind, _DEFAULTS.get(kind))
+        tables.setdefault(kind, defaults.get(kind))
         if tables[kind] is not None:
             tables[kind] = as_spec(tables[kind], kind).table()
     if not isinstance(tables.get("sample", {}), Mapping):
         raise ConfigError(f"sample must be a table, got {tables['sample']!r}.")
     sample = dict(tables.get("sample", {}))
-    sample.setdefault("sampler", "ddim")
-    sample.setdefault("grid", "knots" if tables["label"].get("name") == "index" else "karras")
+    sample.setdefault("sampler", defaults.get("sampler", "ddim"))
+    sample.setdefault("grid", defaults.get("grid", "knots" if tables["label"].get("name") == "index" else "karras"))
     tables["sample"] = {**sample, **{k: as_spec(sample[k], f"sample.{k}").table() for k in ("sampler", "grid")}}
     for assignment in sets:
         config.set_path(tables, assignment)
@@ -193,6 +209,9 @@ def resolve(
     data = config.build(registry, "data", tables["data"])
     if _unnamed(tables["network"]):
         tables["network"] = {"name": _default_network(data), **(tables["network"] or {})}
+    if amend is not None:
+        tables.setdefault("train", {})
+        amend(tables, data)
     parts: dict[str, Any] = {k: config.build(registry, k, tables[k]) for k in KINDS if k != "data"}
     train = config.build_settings(registry, TrainSettings, tables.get("train", {}), "train")
     return Plan(
@@ -201,6 +220,19 @@ def resolve(
         train=train,
         sample=config.build_settings(registry, SampleSettings, tables["sample"], "sample"),
     )
+
+
+def layered(
+    registry: "Registry", source: str | Path | Mapping[str, Any] | None, options: Mapping[str, str | None] | None
+) -> dict[str, Any]:
+    """The tables of a recipe or file with the options' specs over them; what nobody gave is missing.
+
+    Raises:
+        ConfigError: As for `read_tables`.
+    """
+    tables = read_tables(registry, source)
+    tables.pop("run", None)
+    return {**tables, **{kind: spec for kind, spec in (options or {}).items() if spec is not None}}
 
 
 def _unnamed(table: Any) -> bool:
@@ -264,11 +296,25 @@ def fit(plan: Plan, examples: Examples) -> Plan:
     """
     if not plan.data.transforms:
         return plan
+    chain = fit_chain(plan.data, examples, plan.train.seed)
+    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, transforms=chain.transforms))  # type: ignore[type-var]
+
+
+def fit_chain(data: DataSource, examples: Examples, seed: int) -> Chain:
+    """The data's transforms with everything filled in that they take from examples; see `fit`.
+
+    Args:
+        data: The source.
+        examples: Its opened split.
+        seed: The training's seed, which decides the noise of dequantisation.
+    """
     n = len(examples)
     count = min(n, _FIT_EXAMPLES)
+    chain = Chain(data.transforms)
+    if not chain.transforms or not count:
+        return chain
     x = examples.fetch([i * n // count for i in range(count)]).x
-    chain = plan.chain.fit(x, Seeded(block_seed(plan.train.seed, 0, 3)))
-    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, transforms=chain.transforms))  # type: ignore[type-var]
+    return chain.fit(x, Seeded(block_seed(seed, 0, 3)))
 
 
 def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:

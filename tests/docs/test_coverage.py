@@ -200,6 +200,7 @@ def test_the_keys_of_json_are_those_that_the_page_of_scripts_lists():
     planned = printed("plan", "--data", "moons:n=50")
     assert set(planned) == keys("fokker plan")
     assert all(f"`{key}`" in page for key in (*planned["plan"], *planned["facts"]))
+    assert set(printed("tune", "--data", "moons:n=50")) == keys("fokker tune")
 
 
 def test_the_keys_of_what_runs_do_are_those_that_the_page_of_scripts_lists(tmp_path):

@@ -6,6 +6,7 @@ COMMANDS = {
     "demo": ("fokker.cli.demo:demo", "Train on embedded data, sample, and write a report."),
     "train": ("fokker.cli.train:train", "Train a model from a recipe, a file, or components named here."),
     "plan": ("fokker.cli.plan:plan", "Print what train would do, and what is wrong with it."),
+    "tune": ("fokker.cli.tune:tune", "Noise levels and step sizes that follow from the data."),
     "sample": ("fokker.cli.sample:sample", "Draw samples from a trained model."),
     "likelihood": ("fokker.cli.likelihood:likelihood", "Log-likelihoods of data under a trained model."),
     "encode": ("fokker.cli.encode:encode", "Latents of data: the probability flow up."),

@@ -8,7 +8,7 @@ import click
 from fokker.cli.app import App, pass_app
 from fokker.cli.options import json_option
 from fokker.cli.output import print_json
-from fokker.cli.planning import plan_options, split_options
+from fokker.cli.planning import plan_options, resolve_plan, split_options
 
 __all__ = ["plan"]
 
@@ -18,22 +18,23 @@ __all__ = ["plan"]
 @json_option
 @pass_app
 @click.pass_context
-def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, **given: Any) -> None:
+def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, tune: bool, **given: Any) -> None:
     r"""Print the resolved plan of a training and what is wrong with it; do nothing.
 
     \b
     Examples:
       fokker plan fashion-mnist-ddpm-small
       fokker plan --data swiss-roll --perturbation ve:sigma_max=20 --set train.steps=500
+      fokker plan --data two-gaussians --tune
 
     The exit code is 2 if there are problems.
     """
     import tomli_w
 
-    from fokker.plan import check, resolve
+    from fokker.plan import check
 
     specs, sets = split_options(given)
-    resolved = resolve(app.registry, source, specs, sets)
+    resolved, tuned = resolve_plan(app, source, specs, sets, tune)
     facts, problems = check(resolved)
     table = resolved.table(app.registry)
     if as_json:
@@ -42,6 +43,7 @@ def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, **g
                 "plan": table,
                 "facts": dataclasses.asdict(facts) if facts else None,
                 "problems": [dataclasses.asdict(p) for p in problems],
+                **({} if tuned is None else {"tuned": {change.path: change.value for change in tuned.changes}}),
             }
         )
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fokker.cli.app import App, pass_app
-from fokker.cli.planning import plan_options, split_options
+from fokker.cli.planning import plan_options, resolve_plan, split_options
 from fokker.cli.progress import progress
 from fokker.errors import RunError
 
@@ -22,18 +22,18 @@ __all__ = ["resume_run", "train", "train_with_progress"]
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")
 @pass_app
-def train(app: App, /, source: str | None, out: Path, resume: bool, force: bool, **given: Any) -> None:
+def train(app: App, /, source: str | None, out: Path, resume: bool, force: bool, tune: bool, **given: Any) -> None:
     r"""Train a model: a recipe, a TOML file, or components named here, each over the one before.
 
     \b
     Examples:
       fokker train --data swiss-roll --perturbation vp --out runs/roll --steps 5000
       fokker train fashion-mnist-ddpm-small --set data.root=data/fashion-mnist --out runs/fashion
+      fokker train --data two-gaussians --tune --out runs/two
       fokker train --out runs/roll --resume --steps 10000
 
     'fokker plan' with the same words shows what would be trained.
     """
-    from fokker.plan import resolve
     from fokker.training.device import is_main
     from fokker.training.loop import start
 
@@ -43,21 +43,25 @@ def train(app: App, /, source: str | None, out: Path, resume: bool, force: bool,
     main = is_main()
     app.quiet |= not main
     if resume:
-        training = resume_run(app, out, source, specs, sets)
+        training = resume_run(app, out, source, specs, sets, tune=tune)
     else:
-        training = start(app.host, resolve(app.registry, source, specs, sets), out, force=force)
+        training = start(app.host, resolve_plan(app, source, specs, sets, tune)[0], out, force=force)
     train_with_progress(app, training)
     if main:
         click.echo(out)
 
 
-def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], sets: list[str]) -> "Training":
+def resume_run(
+    app: App, out: Path, source: str | None, specs: dict[str, str], sets: list[str], *, tune: bool = False
+) -> "Training":
     """Open a run to go on with; whatever is named besides must be what it was made with.
+
+    The run's plan has the tuned values, so that `tune` says something of what a recipe or file stands for alone.
 
     Raises:
         RunError: If something else is asked for than what the run's plan says.
     """
-    from fokker.plan import read_tables, resolve
+    from fokker.plan import read_tables
     from fokker.run.folder import open_run
     from fokker.training.loop import resume
     from fokker.training.settings import RESUMABLE
@@ -66,7 +70,7 @@ def resume_run(app: App, out: Path, source: str | None, specs: dict[str, str], s
     tables = run.plan.table(app.registry)
     changes = {}
     if source is not None or specs or sets:
-        asked = resolve(app.registry, source if source is not None else tables, specs, sets)
+        asked, _ = resolve_plan(app, tables if source is None else source, specs, sets, tune and source is not None)
         set_here = {path.strip() for path, _, _ in (assignment.partition("=") for assignment in sets)}
         changes = {name: getattr(asked.train, name) for name in sorted(RESUMABLE) if f"train.{name}" in set_here}
         # settings that nobody names follow from others, as the warm-up does from the number of steps

@@ -1,0 +1,214 @@
+"""A plan that is tuned: values that nobody gave are filled in from the data.
+
+    sigma_min, sigma_max (minimum, maximum, levels of a table)     of the perturbation
+    sigma_data                                                     of every part that has one
+    step, steps_per_level                                          of annealed Langevin dynamics
+    steps                                                          of the grid that goes with it
+
+What was given stays, whether by a recipe, a file or an option; what follows from it follows from the given value. The
+resulting plan holds plain numbers, so that a run knows nothing of tuning.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fokker import config
+from fokker.component import describe
+from fokker.data import DataSource
+from fokker.plan import KINDS, Plan, fit_chain, layered, resolve
+from fokker.spec import as_spec
+from fokker.tune.spread import Spread, Tell, read, spread
+from fokker.tune.tuning import Tuning, tune
+
+if TYPE_CHECKING:
+    from fokker.plugins.registry import Registry
+
+__all__ = ["Change", "Tuned", "measure", "resolve_tuned"]
+
+TABLE = frozenset({"minimum", "maximum", "levels"})
+RANGE = frozenset({"sigma_min", "sigma_max"})
+"""What perturbations call their noise levels; those with neither set have levels that no data changes."""
+
+LANGEVIN = frozenset({"step", "steps_per_level"})
+"""What annealed Langevin dynamics calls its step and its updates."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that tuning has filled in.
+
+    Args:
+        path: Where in the plan, a dotted key.
+        value: The value, or the name of a component.
+    """
+
+    path: str
+    value: float | int | str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning did to a plan.
+
+    Args:
+        tuning: What follows from the data and from the values that were given.
+        changes: What was filled in.
+    """
+
+    tuning: Tuning
+    changes: tuple[Change, ...]
+
+
+def measure(data: DataSource, seed: int, tell: Tell = lambda done, total, words: None) -> Spread:
+    """How far the training examples are spread, in the model's units.
+
+    Args:
+        data: The source, with its transforms.
+        seed: The training's seed, which decides what transforms are fitted with.
+        tell: Told how it goes.
+
+    Raises:
+        DataError: If the data cannot be had, or is too little.
+    """
+    examples = data.open("train")
+    x = read(examples, fit_chain(data, examples, seed), lambda done, total, words: tell(done, 2 * total, words))
+    return spread(x, len(examples), lambda done, total, words: tell(total + done, 2 * total, words))
+
+
+def resolve_tuned(
+    registry: "Registry",
+    source: str | Path | Mapping[str, Any] | None = None,
+    options: Mapping[str, str | None] | None = None,
+    sets: Sequence[str] = (),
+    *,
+    tell: Tell = lambda done, total, words: None,
+) -> tuple[Plan, Tuned]:
+    """Put a plan together as `fokker.plan.resolve` does, and fill in from the data what nobody gave.
+
+    Where nobody named a perturbation it is `sigmas`, where nobody named a sampler for it `smld` on all its levels.
+
+    Args:
+        registry: Where names are looked up.
+        source: A recipe's name, a TOML file, or its tables; None for the defaults.
+        options: Specs by kind.
+        sets: Single values.
+        tell: Told how the measuring goes.
+
+    Returns:
+        The plan, and what tuning did to it.
+
+    Raises:
+        ConfigError: As for `fokker.plan.resolve`, or if the given noise levels leave no room for the others.
+        DataError: If the data cannot be had.
+    """
+    filling = _Filling(registry, tell)
+    given = deepcopy(layered(registry, source, options))
+    for assignment in sets:
+        config.set_path(given, assignment)
+    defaults = filling.defaults(given)
+    plan = resolve(registry, source, options, sets, defaults=defaults, amend=filling)
+    assert filling.tuning is not None
+    return plan, Tuned(filling.tuning, tuple(filling.changes))
+
+
+class _Filling:
+    """Fills in the tables of one plan.
+
+    Args:
+        registry: Where names are looked up.
+        tell: Told how the measuring goes.
+    """
+
+    def __init__(self, registry: "Registry", tell: Tell) -> None:
+        self._registry, self._tell = registry, tell
+        self.tuning: Tuning | None = None
+        self.changes: list[Change] = []
+
+    def defaults(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """Names for what nobody named."""
+        found: dict[str, str] = {}
+        perturbation, sample = given.get("perturbation"), given.get("sample", {})
+        if not _named(perturbation):
+            found["perturbation"] = "sigmas"
+            self.changes.append(Change("perturbation", "sigmas"))
+            perturbation = "sigmas"
+        fields = self._fields("perturbation", as_spec(perturbation, "perturbation").name)
+        sampler = sample.get("sampler")
+        if not _named(sampler) and fields >= TABLE:
+            found["sampler"] = sampler = "smld"
+            self.changes.append(Change("sample.sampler", "smld"))
+        langevin = _named(sampler) and self._fields("sampler", as_spec(sampler, "sample.sampler").name) >= LANGEVIN
+        if langevin and not _named(sample.get("grid")) and (fields >= TABLE or fields >= RANGE):
+            found["grid"] = "knots" if fields >= TABLE else "log-snr"  # a range has no levels but evenly spread ones
+            self.changes.append(Change("sample.grid", found["grid"]))
+        return found
+
+    def __call__(self, tables: dict[str, Any], data: DataSource) -> None:
+        """Fill in, see `fokker.plan.resolve`."""
+        sample = tables["sample"]
+        for table, kinds in ((tables, KINDS), (sample, ("sampler",))):
+            for kind in kinds:  # a single value can be the spec of a whole component
+                table[kind] = as_spec(table[kind], kind).table()
+        perturbation = tables["perturbation"]
+        fields = self._fields("perturbation", perturbation["name"])
+        values = perturbation.get("values") or (None, None)
+        sampler = sample["sampler"]
+        langevin = fields >= TABLE or fields >= RANGE
+        langevin = langevin and self._fields("sampler", sampler["name"]) >= LANGEVIN
+        levels = perturbation.get("levels", len(values) if "values" in perturbation else None)
+        if langevin and levels is None and "steps" in sample:
+            levels = sample["steps"] + 1
+        self.tuning = tuning = tune(
+            measure(data, tables["train"].get("seed", 0), self._tell),
+            sigma_max=perturbation.get("maximum", perturbation.get("sigma_max", values[-1])),
+            sigma_min=perturbation.get("minimum", perturbation.get("sigma_min", values[0])),
+            levels=levels,
+            steps_per_level=sampler.get("steps_per_level") if langevin else None,
+        )
+        if fields >= TABLE and "values" not in perturbation:
+            self._put(perturbation, "perturbation", minimum=tuning.sigma_min, maximum=tuning.sigma_max)
+            self._put(perturbation, "perturbation", levels=tuning.levels)
+        elif fields >= RANGE:
+            self._put(perturbation, "perturbation", sigma_min=tuning.sigma_min, sigma_max=tuning.sigma_max)
+        elif "sigma_data" in fields:
+            self._put(perturbation, "perturbation", sigma_data=tuning.sigma_data)
+        if langevin:
+            self._put(sample, "sample", steps=tuning.levels - 1)
+            self._put(sampler, "sample.sampler", steps_per_level=tuning.steps_per_level)
+            if sampler.get("form", "relative") == "relative":
+                self._put(sampler, "sample.sampler", step=tuning.step_size)
+        for kind in ("network", "parameterization", "objective"):
+            whole = config.to_table(self._registry, config.build(self._registry, kind, tables[kind]), kind)
+            self._sigma_data(tables[kind], whole, kind)
+
+    def _sigma_data(self, table: dict[str, Any], whole: Mapping[str, Any], path: str) -> bool:
+        """Fill in `sigma_data` here and in the parts of this part; whether anything was."""
+        assert self.tuning is not None
+        filled = False
+        for key, value in whole.items():
+            if key == "sigma_data":
+                filled |= self._put(table, path, sigma_data=self.tuning.sigma_data)
+            elif isinstance(value, Mapping):
+                # a part that nobody named is written out with the values that it has there
+                given = table.get(key)
+                below = as_spec(given).table() if given else {k: v for k, v in value.items() if k != "sigma_data"}
+                if self._sigma_data(below, value, f"{path}.{key}"):
+                    table[key], filled = below, True
+        return filled
+
+    def _put(self, table: dict[str, Any], path: str, **values: float | int) -> bool:
+        """Set what is missing; whether anything was."""
+        missing = {key: value for key, value in values.items() if key not in table}
+        table.update(missing)
+        self.changes += [Change(f"{path}.{key}", value) for key, value in missing.items()]
+        return bool(missing)
+
+    def _fields(self, kind: str, name: str) -> frozenset[str]:
+        return frozenset(field.name for field in describe(self._registry.get(kind, name).load()))
+
+
+def _named(table: Any) -> bool:
+    return table is not None and not (isinstance(table, Mapping) and "name" not in table)
