@@ -28,6 +28,7 @@ class MetricClaims:
             units, 2 for its square, 0 for a pure number; None where a field, such as a bandwidth, sets the scale.
         any_order: Whether the order of examples never matters; it does where some of them train a classifier.
         any_shape: Whether only the numbers of an example matter, and not how they are laid out.
+        larger_is_closer: Whether it is a likeness instead of a distance.
     """
 
     symmetric: bool = False
@@ -36,10 +37,11 @@ class MetricClaims:
     degree: int | None = None
     any_order: bool = True
     any_shape: bool = True
+    larger_is_closer: bool = False
 
 
 class Metric(ABC):
-    """A distance between two sets of examples; subclasses are components (`@component`).
+    """A distance, or a likeness, of two sets of examples; subclasses are components (`@component`).
 
     Two independent sets of the same law give its floor: the value that no sampler can be expected to beat at that
     number of examples.
@@ -61,7 +63,7 @@ class Metric(ABC):
             reference: Examples of the data, (M, *D), in any order; M need not be N.
 
         Returns:
-            The smaller, the closer.
+            The smaller, the closer, unless it claims `larger_is_closer`.
 
         Raises:
             DataError: If the sets cannot be compared, or hold a value that is not finite.

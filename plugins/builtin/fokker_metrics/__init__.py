@@ -29,3 +29,8 @@ def fokker_register(registry: "Registry") -> None:
         "fokker_metrics.frechet:Frechet",
         summary="Squared distance of the Gaussians with the same means and covariances.",
     )
+    registry.metric(
+        "prdc",
+        "fokker_metrics.prdc:PRDC",
+        summary="Precision, recall, density or coverage: shares of one set near the other.",
+    )

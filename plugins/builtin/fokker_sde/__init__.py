@@ -26,3 +26,9 @@ def fokker_register(registry: Any) -> None:
     registry.predictor("reverse-diffusion", rd, summary="The forward transition's discretisation, reversed.")
     registry.corrector("unchanged", "fokker_sde.pc:Unchanged", summary="No correction.")
     registry.corrector("langevin", "fokker_sde.langevin:Langevin", summary="Langevin steps of a set signal-to-noise.")
+    for name, summary in (
+        ("digits-vp", "Score SDE on 8x8 digits, variance preserving, 5 minutes on one core."),
+        ("digits-ve", "Score SDE on 8x8 digits, variance exploding, 5 minutes on one core."),
+        ("digits-sub-vp", "Score SDE on 8x8 digits, sub-variance preserving, 5 minutes on one core."),
+    ):
+        registry.recipe(name, f"fokker_sde:recipes/{name}.toml", summary=summary)

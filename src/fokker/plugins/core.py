@@ -19,6 +19,8 @@ def fokker_register(registry: "Registry") -> None:
     registry.perturbation("cosine", "fokker.perturbation:Cosine", summary="Cosine schedule in continuous time.")
     registry.perturbation("sigmas", "fokker.table:Sigmas", summary="Table of noise levels, as in NCSN and SMLD.")
     registry.perturbation("betas", "fokker.table:Betas", summary="Table of betas, as in DDPM.")
+    registry.perturbation("edm", "fokker.linear:EDMNoise", summary="Noise linear in time, as in EDM.")
+    registry.perturbation("flow", "fokker.linear:Flow", summary="Straight lines from data to noise, as rectified flow.")
     registry.perturbation("none", "fokker.vanishing:Vanishing", summary="The data as it is, for score matching.")
 
     registry.label("t", "fokker.label:Time", summary="The time t in [0, 1].")

@@ -45,16 +45,24 @@ def sets_of_different_sizes(metric: Metric, shape: tuple[int, ...]) -> str:
 
 @suite.check
 def farther_is_larger(metric: Metric) -> str:
-    """Is larger for a set that is far away than for the set itself, and no smaller the farther it is."""
+    """Is larger for a set that is far away than for the set itself, and no smaller the farther it is.
+
+    The reverse for one that claims that larger is closer.
+    """
     _, y = _sets(metric)
+    sign, falls = (-1, "rises") if metric.claims.larger_is_closer else (1, "falls")
     values = [metric(y + shift, y) for shift in (0.0, 1.0, 10.0)]
     told = " to ".join(f"{v:.4g}" for v in values)
-    rounding = 1e-9 * abs(values[2])
+    rounding = 1e-9 * max(map(abs, values))
     expect(
-        values[2] > values[0] + rounding, f"a set and itself, then shifted by 1 and by 10 standard deviations: {told}"
+        sign * (values[2] - values[0]) > rounding,
+        f"a set and itself, then shifted by 1 and by 10 standard deviations: {told}",
     )
     for nearer, farther in pairwise(values):
-        expect(farther >= nearer - rounding, f"falls while a set is shifted away, by 0, 1 and 10: from {told}")
+        expect(
+            sign * (farther - nearer) >= -rounding,
+            f"{falls} while a set is shifted away, by 0, 1 and 10: from {told}",
+        )
     return told
 
 

@@ -11,6 +11,7 @@ from fokker_metrics.energy_distance import EnergyDistance
 from fokker_metrics.frechet import Frechet
 from fokker_metrics.mmd import MMD
 from fokker_metrics.pairs import between, distances, within
+from fokker_metrics.prdc import PRDC
 from fokker_metrics.sliced_wasserstein import SlicedWasserstein
 
 
@@ -118,6 +119,14 @@ class Similarity(MMD):
 
 
 @component
+class Missed(PRDC):
+    """The share that is missed, with the claim that larger is closer."""
+
+    def __call__(self, samples, reference):
+        return 1 - super().__call__(samples, reference)
+
+
+@component
 class Patient(Metric):
     """Distance of the means of the numbers that are finite, of whatever there is."""
 
@@ -173,6 +182,7 @@ MUTANTS = {
     "sees the first channel alone": (SlicedWasserstein(), FirstChannel(), "any-shape"),
     "needs sets of equal sizes": (SlicedWasserstein(), EqualSizes(), "sets-of-different-sizes[2]"),
     "is larger for what is closer": (MMD(), Similarity(), "farther-is-larger"),
+    "counts what is missed as likeness": (PRDC(), Missed(), "farther-is-larger"),
     "leaves out what is not finite": (Frechet(), Patient(), "refuses-what-is-not-finite"),
     "compares as many numbers as both have": (Frechet(), Flattening(), "refuses-other-shapes"),
     "refuses with an error that is no user's": (Frechet(), Picky(), "refuses-other-shapes"),

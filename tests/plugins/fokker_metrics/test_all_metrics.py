@@ -12,6 +12,7 @@ from fokker.plugins.registry import Registry
 from fokker_metrics.energy_distance import EnergyDistance
 from fokker_metrics.frechet import Frechet
 from fokker_metrics.mmd import MMD
+from fokker_metrics.prdc import PRDC
 from fokker_metrics.sliced_wasserstein import SlicedWasserstein
 
 METRICS = [
@@ -25,9 +26,10 @@ METRICS = [
     MMD(kernel="polynomial"),
     Frechet(),
 ]
+LIKENESSES = [PRDC(part=part) for part in ("precision", "recall", "density", "coverage")]
 VANISHING = [m for m in METRICS if m.claims.zero_on_equal_sets]
 SYMMETRIC = [m for m in METRICS if m.claims.symmetric]
-SCALED = [m for m in METRICS if m.claims.degree is not None]
+SCALED = [m for m in (*METRICS, *LIKENESSES) if m.claims.degree is not None]
 SHAPES = [(1,), (2,), (16,), (1, 128), (3, 17, 23), (1, 8, 9, 10)]
 
 
@@ -41,7 +43,7 @@ def test_every_metric_is_registered():
     registry = Registry()
     fokker_metrics.fokker_register(registry)
     loaded = {entry.load() for entry in registry.entries("metric")}
-    assert loaded == {type(metric) for metric in METRICS}
+    assert loaded == {type(metric) for metric in (*METRICS, *LIKENESSES)}
     assert all(issubclass(cls, Metric) for cls in loaded)
 
 
@@ -51,6 +53,13 @@ def test_equal_sets_are_at_no_distance(metric, shape):
     x, _ = sets(30, 1, shape)
     shuffled = x[torch.randperm(30, generator=torch.Generator().manual_seed(1))]
     assert 0 <= metric(x, shuffled) < 1e-7
+
+
+@pytest.mark.parametrize("metric", LIKENESSES, ids=repr)
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+def test_equal_sets_are_wholly_alike(metric, shape):
+    x, _ = sets(30, 1, shape)
+    assert metric(x, x[torch.randperm(30, generator=torch.Generator().manual_seed(1))]) == 1
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
@@ -79,13 +88,13 @@ def test_value_follows_the_units_of_the_data(metric):
     assert metric(10 * x, 10 * y) == pytest.approx(10**metric.claims.degree * metric(x, y), rel=1e-10)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=repr)
+@pytest.mark.parametrize("metric", [*METRICS, *LIKENESSES], ids=repr)
 def test_single_precision_is_enough_for_the_sets(metric):
     x, y = sets(30, 41)
     assert metric(x.float(), y.float()) == pytest.approx(metric(x, y), rel=1e-5)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=repr)
+@pytest.mark.parametrize("metric", [*METRICS, *LIKENESSES], ids=repr)
 def test_global_generator_is_left_alone(metric):
     state = torch.get_rng_state()
     first = metric(*sets(20, 20))
@@ -99,6 +108,7 @@ def test_global_generator_is_left_alone(metric):
     [
         (SlicedWasserstein(), {"projections": 3, "p": 1, "seed": 1}),
         (EnergyDistance(), {"unbiased": True}),
+        (PRDC(), {"part": "density", "k": 2}),
         (MMD(), {"kernel": "polynomial", "bandwidth": 0.3, "unbiased": True}),
     ],
     ids=lambda v: type(v).__name__,
@@ -110,12 +120,12 @@ def test_every_field_changes_the_value(metric, changes):
         assert dataclasses.replace(metric, **{name: other})(*sets(30, 41)) != pytest.approx(value, rel=1e-6), name
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=repr)
+@pytest.mark.parametrize("metric", [*METRICS, *LIKENESSES], ids=repr)
 def test_sets_that_cannot_be_compared_are_refused(metric):
     with pytest.raises(DataError, match="cannot be compared"):
         metric(torch.zeros(4, 2), torch.zeros(4, 3))
     with pytest.raises(DataError, match="not finite"):
-        metric(torch.full((4, 2), torch.nan), torch.zeros(4, 2))
+        metric(torch.full((9, 2), torch.nan), torch.zeros(9, 2))
 
 
 def test_impossible_fields_are_refused():
