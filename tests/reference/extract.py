@@ -59,6 +59,8 @@ KEEP: dict[str, list[str]] = {
         r"discrete/(sigma|sigma_to_t|x|noise|eps_denoised|v_denoised|eps_loss|v_loss)",
         r"(vdenoiser|denoiser_karras|denoiser_snr|simple_loss_denoiser)/.*",
     ],
+    "ncsn_models/ncsn_v1_16px": [r".*"],
+    "ncsnv2_models/ncsnv2_16px": [r".*"],
     "ncsnv2_models/ald_analytic": [r"gmm_.*|x_init|noise|states|sigmas"],
     "ncsnv2_models/sigma_schedules": [r"(cifar10|celeba|ncsn_original)/sigmas"],
     "score_matching/objectives": [r".*"],
