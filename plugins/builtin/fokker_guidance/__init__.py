@@ -10,3 +10,11 @@ __all__ = ["fokker_register"]
 @hookimpl
 def fokker_register(registry: Any) -> None:
     """Register the built-in components of this plugin."""
+    registry.guidance(
+        "classifier-free", "fokker_guidance.classifier_free:ClassifierFree", summary="A class, by labels left out."
+    )
+    registry.recipe(
+        "digits-classifier-free",
+        "fokker_guidance:recipes/digits-classifier-free.toml",
+        summary="Digits by class, for classifier-free guidance.",
+    )
