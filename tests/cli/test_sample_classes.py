@@ -23,7 +23,7 @@ def run(fokker, tmp_path_factory):
     folder = tmp_path_factory.mktemp("classes")
     rng = np.random.default_rng(0)
     np.savez(folder / "data.npz", x=rng.normal(2.0, 3.0, (30, 2)).astype(np.float32), label=np.arange(30) % 3)
-    common = ["train.ema=0.9", "sample.steps=4"]
+    common = ["train.ema=0", "train.warmup=0", "train.lr=0.05", "sample.steps=4"]
     small = ["network.width=8", "network.depth=1", "network.embedding_width=8"]
     kinds = {
         "plain": [*small, "train.labels=false"],
@@ -33,7 +33,7 @@ def run(fokker, tmp_path_factory):
     for name, sets in kinds.items():
         words = [word for value in (*common, *sets) for word in ("--set", value)]
         data = f"array:path='{folder / 'data.npz'}',key=x,labels_key=label"
-        options = ["--data", data, "--network", "mlp", "--steps", 4, "--batch-size", 5, "--device", "cpu"]
+        options = ["--data", data, "--network", "mlp", "--steps", 30, "--batch-size", 5, "--device", "cpu"]
         done = fokker("train", *options, *words, "--out", folder / name)
         assert done.exit_code == 0, done.stderr
     return lambda name: folder / name
@@ -42,8 +42,8 @@ def run(fokker, tmp_path_factory):
 def sampled(fokker, run, file, *options):
     done = fokker("sample", run, "--out", file, "-n", 6, "--force", "--json", *options)
     assert done.exit_code == 0, done.stderr
-    found = np.load(file)
-    return found["x"], found["label"].tolist(), json.loads(done.stdout)["nfe"]
+    with np.load(file) as found:
+        return found["x"], found["label"].tolist(), json.loads(done.stdout)["nfe"]
 
 
 def test_no_label_is_a_choice_of_its_own(fokker, run, tmp_path):
