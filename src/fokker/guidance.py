@@ -7,7 +7,7 @@ every sampler can be guided and guidances can be stacked.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from fokker.data import Chain, DataSource
 from fokker.exact import Gaussian
 from fokker.model import ScoreModel
 from fokker.network import DataSpec
+
+if TYPE_CHECKING:
+    from fokker.plan import Plan
 
 __all__ = ["Guidance", "GuidanceClaims", "Subject"]
 
@@ -59,6 +62,26 @@ class Guidance(ABC):
     def claims(self) -> GuidanceClaims:
         """What the guidance claims and the tests measure: one evaluation per call unless a subclass says more."""
         return GuidanceClaims()
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes that it steers towards by itself, for a model without labels too; None for none.
+
+        Samples then have labels as those of a model with classes do.
+        """
+        return None
+
+    def check(self, plan: "Plan", spec: "DataSpec") -> None:
+        """Refuse a trained model that it cannot guide, before any work; nothing is refused unless a subclass says so.
+
+        Args:
+            plan: What the model was trained by, with fitted transforms.
+            spec: Shape and classes of the data that the model knows.
+
+        Raises:
+            ConfigError: With the reason and a way out.
+        """
+        return
 
     @abstractmethod
     def wrap(self, model: ScoreModel) -> ScoreModel:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fokker.data import Chain, DataSource
+from fokker.errors import ConfigError
 from fokker.guidance import Guidance, Subject
 from fokker.model import Counted, ScoreModel
 from fokker.network import DataSpec
@@ -14,7 +15,7 @@ from fokker.noise import PerSample
 from fokker.sampler import Final, Sampler, State, trajectory
 from fokker.start import Start, prior
 
-__all__ = ["Chunk", "generate"]
+__all__ = ["Chunk", "classes_of", "generate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,8 @@ def generate(
         seed: Decides, with a sample's index, all its random numbers.
         init: Where trajectories begin; see `fokker.start.start_from`.
         final: See `fokker.sampler.trajectory`.
-        label: Class of all samples; for a model with classes, sample `i` has class `i mod classes` unless given.
+        label: Class of all samples, the number of classes for no label; where the model or a guidance has classes,
+            sample `i` has class `i mod classes` unless given.
         guidance: What steers the samples, the innermost first.
         data: Where a guidance finds examples to measure; may be left out if none asks for them.
         keep_states: States of the trajectory to keep at most, evenly spread over it, the last among them; 0 keeps none.
@@ -82,12 +84,13 @@ def generate(
         on_step: Called after every step with the number of samples that went one step further.
     """
     subject = Subject(spec, chain, data)
+    classes = classes_of(spec, guidance)
     for start in range(first, first + n, batch_size):
         count = min(batch_size, first + n - start)
         index = range(start, start + count)
         labels = None
-        if spec.classes is not None:
-            labels = torch.tensor([i % spec.classes if label is None else label for i in index])
+        if classes is not None:
+            labels = torch.tensor([i % classes if label is None else label for i in index])
         cond = {} if labels is None else {"label": labels.to(device)}
         for each in guidance:
             for name, value in each.conditions(subject, index).items():
@@ -111,6 +114,24 @@ def generate(
         if keep and k not in wanted:
             states.append(_kept(state, keep_samples))
         yield Chunk(start, chain.inverse(state.x.float().cpu()), labels, counted.calls, tuple(states))
+
+
+def classes_of(spec: DataSpec, guidance: Sequence[Guidance]) -> int | None:
+    """Number of classes that samples have, by the model or by what steers them; None where there are none.
+
+    Raises:
+        ConfigError: If the model and a guidance, or two guidances, know different numbers of classes.
+    """
+    found = spec.classes
+    for each in guidance:
+        if each.classes is not None:
+            if found not in (None, each.classes):
+                raise ConfigError(
+                    f"{type(each).__name__} steers towards {each.classes} classes, and what it steers has {found}; "
+                    "both must be trained on the same classes."
+                )
+            found = each.classes
+    return found
 
 
 def _kept(state: State, n: int) -> tuple[float, Tensor]:

@@ -33,10 +33,10 @@ def take(learner, batches):
 
 
 @pytest.mark.parametrize("accumulate", [2, 4, 8])
-@pytest.mark.parametrize("labels", [None, 3])
-def test_micro_batches_add_up_to_the_batch(learner, accumulate, labels):
-    whole, weights = take(*learner(labels=labels))
-    parts, same = take(*learner(labels=labels, accumulate=accumulate))
+@pytest.mark.parametrize("classes", [{}, {"labels": 3}, {"labels": 3, "label_dropout": 0.4}])
+def test_micro_batches_add_up_to_the_batch(learner, accumulate, classes):
+    whole, weights = take(*learner(**classes))
+    parts, same = take(*learner(**classes, accumulate=accumulate))
     for a, b in zip(whole, parts, strict=True):
         assert a[:2] == pytest.approx(b[:2], rel=1e-5)
         torch.testing.assert_close(a[2], b[2], rtol=1e-4, atol=1e-4)
@@ -73,6 +73,30 @@ def test_clipping_bounds_the_gradient_and_reports_what_it_was(learner):
     assert free.gradient(0, batches[0]).norm == bound.gradient(0, batches[0]).norm > 0.01
     norm = torch.cat([p.grad.flatten() for p in bound.backbone.parameters()]).norm()
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_labels_are_left_out_with_the_probability_asked_for(learner):
+    shown = []
+    for share in (0.0, 0.3):
+        trained, batches = learner(labels=3, label_dropout=share)
+        watch = trained.backbone.conditioning.table.register_forward_pre_hook(lambda _, args: shown.append(args[0]))
+        for step in range(200):
+            trained.gradient(step, batches[step % 5])
+        watch.remove()
+    every, some = torch.cat(shown[:200]), torch.cat(shown[200:])
+    dropped = some == 3
+    assert torch.equal(some[~dropped], every[~dropped])
+    assert not (every == 3).any()
+    assert float(dropped.double().mean()) == pytest.approx(0.3, abs=0.035)  # 3 standard errors of 1600 examples
+    # the first position of a step and the first step of a position have no say
+    by_place = dropped.view(200, 8).double()
+    assert by_place.mean(0).min() > 0.15
+    assert len(by_place.unique(dim=0)) > 50
+
+
+def test_labels_that_are_not_there_cannot_be_left_out(learner):
+    with pytest.raises(ConfigError, match=r"label_dropout has no effect without labels; set train\.labels = true"):
+        learner(label_dropout=0.1)
 
 
 def test_weights_and_noise_follow_from_the_seed(learner):

@@ -37,7 +37,14 @@ def train(training):
 
 
 WIDE = {"decay": "cosine", "warmup": 3, "clip": 0.5}
-DEEP = {"network": "batch-norm", "shape": (2, 5, 6), "labels": 3, "optimizer": "adamw", "accumulate": 2}
+DEEP = {
+    "network": "batch-norm",
+    "shape": (2, 5, 6),
+    "labels": 3,
+    "label_dropout": 0.3,
+    "optimizer": "adamw",
+    "accumulate": 2,
+}
 
 
 @pytest.mark.parametrize(

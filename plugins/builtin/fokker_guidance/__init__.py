@@ -10,6 +10,9 @@ __all__ = ["fokker_register"]
 @hookimpl
 def fokker_register(registry: Any) -> None:
     """Register the built-in components of this plugin."""
+    registry.guidance(
+        "classifier-free", "fokker_guidance.classifier_free:ClassifierFree", summary="A class, by labels left out."
+    )
     redrawn = "Another one, after which what is known is drawn afresh."
     registry.predictor("imputed", "fokker_guidance.imputed:ImputedPredictor", summary=redrawn)
     registry.corrector("imputed", "fokker_guidance.imputed:ImputedCorrector", summary=redrawn)
@@ -19,3 +22,8 @@ def fokker_register(registry: Any) -> None:
     registry.guidance("dps", "fokker_guidance.gradient:DPS", summary="A linear measurement, at the expected data.")
     registry.guidance("pigdm", "fokker_guidance.gradient:PiGDM", summary="A linear measurement and the data's spread.")
     registry.guidance("posterior", "fokker_guidance.posterior:Posterior", summary="Any log p(y given x) of one's own.")
+    registry.recipe(
+        "digits-classifier-free",
+        "fokker_guidance:recipes/digits-classifier-free.toml",
+        summary="Digits by class, for classifier-free guidance.",
+    )

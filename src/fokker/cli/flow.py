@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from fokker.cli.app import App
-from fokker.cli.options import ComponentType
+from fokker.cli.options import ComponentType, LabelType
 from fokker.errors import ConfigError, FokkerError, RunError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def flow_options(command: F) -> F:
         (
             click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of a step."),
             click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of a step."),
-            click.option("--label", type=click.IntRange(min=0), help="Class of all; their own unless given."),
+            click.option("--label", type=LabelType(), help="Class of all, or none; their own unless given."),
             click.option("--batch-size", type=click.IntRange(min=1), help="How many at a time; changes no result."),
             click.option("--checkpoint", help="A step, or a checkpoint's name; the last one unless given."),
             click.option("--raw-weights", is_flag=True, help="Use the weights themselves, not their moving average."),
@@ -93,7 +93,7 @@ def open_flow(
     *,
     rtol: float,
     atol: float,
-    label: int | None,
+    label: int | Literal["none"] | None,
     batch_size: int | None,
     checkpoint: str | None,
     raw_weights: bool,
@@ -112,7 +112,7 @@ def open_flow(
     from fokker.training.device import pick_device
 
     opened = open_run(run, app.host)
-    opened.check_label(label)
+    kind = opened.label(label)
     check_tolerances(rtol, atol, torch.float32)
     p = opened.plan.perturbation
     if p.knots is not None:
@@ -130,7 +130,7 @@ def open_flow(
         model=opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where),
         device=where,
         batch=batch_size or max(1, min(4096, _CHUNK_NUMEL // opened.spec.numel)),
-        label=label,
+        label=kind,
         rtol=rtol,
         atol=atol,
         about={

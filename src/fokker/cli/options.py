@@ -1,7 +1,7 @@
 """Options that several commands share, and parameters that complete the names of components."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 from fokker.cli.app import App
 from fokker.plugins.registry import KINDS
 
-__all__ = ["ComponentType", "KindType", "NameType", "add_common_options", "json_option", "keep_examples"]
+__all__ = ["ComponentType", "KindType", "LabelType", "NameType", "add_common_options", "json_option", "keep_examples"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +41,18 @@ class KindType(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The kinds that begin like this."""
         return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+
+
+class LabelType(click.ParamType):
+    """A class label: a whole number from 0 on, or `none`."""
+
+    name = "label"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["none"]:
+        """The number, or the word."""
+        if value == "none":
+            return "none"
+        return int(click.IntRange(min=0).convert(value, param, ctx))
 
 
 class NameType(click.types.StringParamType):

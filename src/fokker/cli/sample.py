@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from fokker.cli.app import App, pass_app
-from fokker.cli.options import ComponentType, json_option
+from fokker.cli.options import ComponentType, LabelType, json_option
 from fokker.cli.output import print_json
 from fokker.cli.progress import progress
 from fokker.errors import ConfigError, RunError
@@ -42,7 +42,7 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first sample.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
 @click.option("--guidance", type=ComponentType("guidance"), multiple=True, help="What steers the samples; repeatable.")
-@click.option("--label", type=click.IntRange(min=0), help="Class of all samples; all classes in turn unless given.")
+@click.option("--label", type=LabelType(), help="Class of all samples, or none; all classes in turn unless given.")
 @click.option(
     "--trajectory",
     type=click.IntRange(min=2),
@@ -71,7 +71,7 @@ def sample(
     first: int,
     batch_size: int | None,
     guidance: tuple[str, ...],
-    label: int | None,
+    label: int | Literal["none"] | None,
     trajectory: int | None,
     checkpoint: str | None,
     raw_weights: bool,
@@ -94,7 +94,7 @@ def sample(
     from fokker.plan import SampleSettings
     from fokker.run.folder import open_run
     from fokker.sampler import check_noise
-    from fokker.sampling import generate
+    from fokker.sampling import classes_of, generate
     from fokker.sink import open_sink
     from fokker.spec import as_spec, format_value, parse_value
     from fokker.start import start_from
@@ -117,7 +117,10 @@ def sample(
     check_noise(p, way)
     times = rule.times(p, settings.steps if steps is None else steps)
     opened.plan.label(p, way.levels(times))  # a label that does not exist between levels refuses here, before any work
-    opened.check_label(label)
+    for each in steering:
+        each.check(opened.plan, opened.spec)
+    classes = classes_of(opened.spec, steering)
+    kind = opened.label(label, classes)
     where = pick_device(device)
     spec = opened.spec
     batch = batch_size or max(1, min(4096, _CHUNK_NUMEL // spec.numel))
@@ -140,9 +143,7 @@ def sample(
     broken: list[int] = []
     total = n * (len(times) - 1 + (end == "tweedie"))
     with (
-        open_sink(
-            out, n, spec.event_shape, first=first, labels=spec.classes is not None, about=about, force=force
-        ) as sink,
+        open_sink(out, n, spec.event_shape, first=first, labels=classes is not None, about=about, force=force) as sink,
         progress(app, "sampling", total) as report,
     ):
         app.host.emit(SamplingStarted(n, named))
@@ -164,7 +165,7 @@ def sample(
             seed=seed,
             init=start_from(settings.init, opened.plan),
             final=end,  # type: ignore[arg-type]
-            label=label,
+            label=kind,
             guidance=steering,
             data=opened.plan.data,
             keep_states=trajectory or 0,

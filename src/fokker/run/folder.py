@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 import torch
@@ -77,24 +77,41 @@ class Run:
             raise RunError(f"{self.path} has no checkpoint {name!r}; there are: {saved}.")
         return place
 
-    def check_label(self, label: int | None) -> None:
-        """Refuse a class label that the model was not trained with.
+    def label(self, label: int | Literal["none"] | None, classes: int | None = None) -> int | None:
+        """The class label that a choice of one means to the model.
 
         Args:
-            label: The class, or None for none.
+            label: The class, `none` for samples of no class, or None if nothing was chosen.
+            classes: Number of classes of what steers the samples; those of the model unless given.
+
+        Returns:
+            The class; for `none` the number of classes, which is "no label"; None if nothing was chosen.
 
         Raises:
-            ConfigError: If there is no such class.
+            ConfigError: If there is no such class, or if the model was never shown examples without their labels.
         """
-        classes = self.spec.classes
+        known = self.spec.classes if classes is None else classes
         if label is None:
-            return
-        if classes is None:
+            return None
+        if known is None:
             raise ConfigError(
                 "This model was trained without labels, so --label has no meaning; set train.labels=true."
             )
-        if label >= classes:
-            raise ConfigError(f"--label must be in 0 to {classes - 1}, got {label}.")
+        if label == "none":
+            if self.spec.classes is None:
+                raise ConfigError(
+                    "This model knows no classes, and --label none leaves nothing to steer towards; leave out the "
+                    "guidance."
+                )
+            if not self.plan.train.label_dropout:
+                raise ConfigError(
+                    "This model was never shown an example without its label, so --label none has no meaning; train "
+                    "one with train.label_dropout=0.1."
+                )
+            return known
+        if label >= known:
+            raise ConfigError(f"--label must be in 0 to {known - 1}, got {label}.")
+        return label
 
     def model(
         self, *, checkpoint: str | None = None, raw_weights: bool = False, device: torch.device | str = "cpu"

@@ -29,7 +29,7 @@ from fokker.training.settings import TrainSettings
 __all__ = ["Gradient", "Learner"]
 
 # streams of the seed; the order of the examples has 1, initial weights 2, fitting of transforms 3, previews 5
-_DROPOUT, _TIMES, _NOISE = 4, 1 << 40, 1 << 41
+_DROPOUT, _TIMES, _NOISE, _LABELS = 4, 1 << 40, 1 << 41, 1 << 42
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +134,17 @@ class Learner:
         x0 = plan.chain.forward(batch.x.to(device), noise)
         if s.channels_last and x0.ndim == 4:
             x0 = x0.contiguous(memory_format=torch.channels_last)
-        cond = {"label": batch.cond["label"].to(device)} if spec.classes is not None else None
+        cond = None if spec.classes is None else {"label": self._labels(step, batch, positions).to(device)}
         return plan.objective.loss(self._live, x0, t, noise, cond), t
+
+    def _labels(self, step: int, batch: Batch, positions: range) -> Tensor:
+        """The examples' classes, some of them replaced by "no label", int64 on the host, (B,)."""
+        labels, share = batch.cond["label"], self._settings.label_dropout
+        if not share:
+            return labels
+        lots = PerSample(self._settings.seed, positions, (), stream=_LABELS + step)
+        dropped = lots.uniform(torch.empty(len(positions), dtype=torch.float64)) < share
+        return torch.where(dropped, self._spec.classes, labels)  # type: ignore[arg-type]
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Apply a gradient.

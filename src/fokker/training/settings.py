@@ -27,12 +27,14 @@ class TrainSettings:
             Topin, 2018), which has a warm-up of its own, 30 % of the steps.
         clip: Largest norm of the gradient of the loss per dimension; 0 clips nothing.
         labels: Whether the network is told the examples' class labels.
+        label_dropout: Probability with which an example is shown without its label, so that the network learns the data
+            without classes too; what classifier-free guidance and samples without a class need.
         ema: Decay per step of the exponential moving average of the weights; 0 keeps none.
         precision: Of the network's arithmetic; parameters stay float32.
         channels_last: Whether image networks run in channels-last memory format, which is faster on most devices.
         compile: Whether the network goes through `torch.compile`.
         device: `auto` (cuda, then mps, then cpu), or a device's name.
-        seed: Decides initial weights, order of the examples, times, noise and dropout.
+        seed: Decides initial weights, order of the examples, times, noise, dropout and dropped labels.
         workers: Processes that read examples ahead; 0 reads in the training process.
         log_every: Steps between lines of metrics.jsonl.
         checkpoint_every: Steps between checkpoints; the last step always has one.
@@ -52,6 +54,7 @@ class TrainSettings:
     decay: Literal["constant", "cosine", "one-cycle"] = "cosine"
     clip: Annotated[float, Ge(0)] = 1.0
     labels: bool = False
+    label_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     ema: Annotated[float, Ge(0), Lt(1)] = 0.999
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = True
@@ -71,6 +74,10 @@ class TrainSettings:
         if self.optimizer == "adam" and self.weight_decay is not None:
             raise ConfigError(
                 "train.weight_decay has no effect on 'adam'; set train.optimizer = 'adamw' or leave it out."
+            )
+        if self.label_dropout and not self.labels:
+            raise ConfigError(
+                "train.label_dropout has no effect without labels; set train.labels = true or leave it out."
             )
         if self.warmup is None:
             object.__setattr__(self, "warmup", 0 if self.decay == "one-cycle" else 100)
