@@ -101,6 +101,24 @@ def deterministic(guidance: Guidance) -> None:
 
 
 @suite.check
+def own_conditions(guidance: Guidance) -> str:
+    """Knows the same of a sample whatever other samples it is asked about with, and tells it batch first."""
+    shape = _guided(guidance).event_shape
+    together = _conditions(guidance, shape, range(6))
+    if not together:
+        raise NotApplicable("it needs to know nothing of a sample")
+    for index in ([4], [3, 0, 3]):
+        alone = _conditions(guidance, shape, index)
+        expect(
+            alone.keys() == together.keys(), f"tells {sorted(alone)} of samples {index}, of others {sorted(together)}"
+        )
+        for name, value in alone.items():
+            expect(len(value) == len(index), f"{name} has {len(value)} rows for {len(index)} samples")
+            close(value.double(), together[name][index].double(), f"{name} of samples {index}", atol=1e-12)
+    return ", ".join(together)
+
+
+@suite.check
 def evaluations(guidance: Guidance) -> str:
     """Evaluates the model as often as it claims."""
     claimed = guidance.claims.evaluations

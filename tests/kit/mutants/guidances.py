@@ -138,6 +138,36 @@ class ClassifierFree(Guidance):
         return Prediction(x, one.alpha, one.sigma, eps=eps, rates=one.rates)
 
 
+@component
+class Told(Sum):
+    """The sum of all numbers of a held-out example was measured, of sample i that of example i modulo their number.
+
+    Args:
+        y: What was measured where nothing else is told.
+        error: Standard deviation of the error.
+        weight: Factor of what is added to the score.
+    """
+
+    def conditions(self, subject, index):
+        examples = subject.data.open("test")
+        x = examples.fetch([i % len(examples) for i in self.which(index)]).x.double()
+        return {f"{self!r}.y": self.told(x.flatten(1).sum(1))}
+
+    def which(self, index):
+        return index
+
+    def told(self, y):
+        return y
+
+    def predict(self, model, x, t, cond):
+        told = dataclasses.replace(self, y=0.0)
+        told.__dict__["y"] = cond[f"{self!r}.y"]
+        return Sum.predict(told, model, x, t, {"label": cond["label"]})
+
+    def law(self, prior, cond):
+        return Sum.law(dataclasses.replace(self, y=float(cond[f"{self!r}.y"][0])), prior)
+
+
 def mutant(sound, **methods):
     return type("Mutant", (sound,), {"__doc__": sound.__doc__, **methods})()
 
@@ -214,7 +244,17 @@ def two(self, every, one):
     return every + 2 * (one - every)
 
 
+def by_position(self, index):
+    return range(len(index))
+
+
+def centred(self, y):
+    return y - y.mean()
+
+
 MUTANTS = {
+    "measures by the place in the batch": (Told(), mutant(Told, which=by_position), "own-conditions"),
+    "measures what is left of the batch's mean": (Told(), mutant(Told, told=centred), "own-conditions"),
     "flattens its answer": (Sum(), mutant(Sum, answer=flattened), "event-shape[3x17x23]"),
     "answers in double precision": (Sum(), mutant(Sum, scaled=double), "event-shape[2]"),
     "a perturbation of its own": (Sum(), mutant(Sum, wrap=wrapped_otherwise), "same-perturbation"),
