@@ -7,10 +7,13 @@ import torch
 
 from fokker.config import to_table
 from fokker.errors import ConfigError, DataError
+from fokker.exact import Mixture
+from fokker.noise import Seeded
 from fokker.parameterization import EDM
 from fokker.perturbation import VE, VP
 from fokker.plan import check, resolve, spec_of
 from fokker.plugins import load_plugins
+from fokker.sampler import trajectory
 from fokker.table import Sigmas
 from fokker.training.learner import Learner
 from fokker.tune.apply import resolve_tuned
@@ -154,3 +157,29 @@ def test_training_does_not_see_the_scale(registry, scale):
 
     for one, other in zip(trained(1.0), trained(scale), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 30.0])
+def test_the_tuned_sampler_finds_both_modes(registry, scale):
+    """By the exact score: weights, widths and outliers of two Gaussians, and the same samples at every scale."""
+
+    def sampled(unit):
+        data = f"two-gaussians:n=2000,centre={2 * unit:g},variance={unit**2 / 100:g}"
+        plan, tuned = resolve_tuned(registry, None, {"data": data})
+        centres = torch.full((2, 2), 2.0 * unit, dtype=torch.float64) * torch.tensor([[-1.0], [1.0]])
+        covs = unit**2 / 100 * torch.eye(2, dtype=torch.float64).expand(2, 2, 2)
+        law = Mixture(plan.perturbation, torch.full((2,), 0.5, dtype=torch.float64), centres, covs)
+        noise = Seeded(3)
+        x = plan.perturbation.prior_std * noise(torch.empty(4000, 2, dtype=torch.float64))
+        grid = plan.sample.grid.times(plan.perturbation, plan.sample.steps)
+        *_, end = trajectory(law, plan.sample.sampler, grid, noise, x, final=plan.sample.final)
+        return end.x / unit, tuned.tuning
+
+    x, tuning = sampled(scale)
+    upper = x.sum(1) > 0
+    assert float(upper.double().mean()) == pytest.approx(0.5, abs=4 * 0.5 / 4000**0.5)
+    for mode, centre in ((x[upper], 2.0), (x[~upper], -2.0)):
+        assert float((mode.mean(0) - centre).abs().max()) < 0.02
+        assert float((mode.std(0) / 0.1 - 1).abs().max()) < tuning.width_error + 0.02
+        assert float((mode - centre).norm(dim=1).max()) < 0.8
+    torch.testing.assert_close(x, sampled(1.0)[0], rtol=1e-4, atol=1e-5)  # data is read in single precision
