@@ -95,6 +95,43 @@ def test_a_step_in_a_published_form_is_left(registry):
         assert "sample.sampler.step" not in changed(tuned)
 
 
+def test_langevin_dynamics_between_identities(registry):
+    options = {"data": DATA}
+    whole, tuned = resolve_tuned(registry, None, options, ["sample.sampler=pc(predictor=identity)"])
+    t = tuned.tuning
+    expected = {"step": t.step_size, "form": "relative", "temperature": 1.0, "name": "annealed-langevin"}
+    assert to_table(registry, whole.sample.sampler.corrector) == expected
+    assert whole.sample.sampler.corrections == t.steps_per_level and whole.sample.steps == t.levels - 1
+    assert changed(tuned)["sample.sampler.corrector.step"] == t.step_size
+    written = "pc(predictor=identity,corrector=annealed-langevin(step=0.1),corrections=30)"
+    given, _ = resolve_tuned(registry, None, options, [f"sample.sampler={written}"])
+    assert (given.sample.sampler.corrector.step, given.sample.sampler.corrections) == (0.1, 30)
+    for other in ("pc", "pc(predictor=identity,corrector=langevin)", "langevin", "ddim"):
+        plan, tuned = resolve_tuned(registry, None, options, [f"sample.sampler={other}"])
+        assert plan.sample.sampler == resolve(registry, None, options, [f"sample.sampler={other}"]).sample.sampler
+        assert not [path for path in changed(tuned) if path.startswith("sample")]
+
+
+WRONG = ["sigmas:levels=1", "sigmas:maximum=wide", "sigmas:minimum=-1.0", "sigmas:values=[3.0,1.0]", "ve:sigma_max=0.0"]
+
+
+@pytest.mark.parametrize("spec", WRONG)
+def test_values_that_cannot_be_are_refused_as_without_tuning(registry, spec):
+    options = {"data": DATA, "perturbation": spec}
+    messages = []
+    for put in (resolve, resolve_tuned):
+        with pytest.raises(ConfigError) as refusal:
+            put(registry, None, options)
+        messages.append(str(refusal.value))
+    assert messages[0] == messages[1]
+
+
+def test_data_of_other_than_unit_variance_is_noted_where_there_are_no_levels(registry):
+    _, tuned = resolve_tuned(registry, None, {"data": f"{DATA},centre=20.0", "perturbation": "vp"})
+    assert tuned.note.startswith("The perturbation 'vp' takes data of about unit standard deviation, and this data has")
+    assert resolve_tuned(registry, None, {"data": DATA, "perturbation": "vp"})[1].note == ""
+
+
 def test_a_recipe_that_says_everything_stays_what_it_is(registry):
     plan, tuned = resolve_tuned(registry, "two-gaussians-smld", {}, ["data.n=500"])
     assert plan == resolve(registry, "two-gaussians-smld", {}, ["data.n=500"])

@@ -101,7 +101,7 @@ def tune(
         )
     wanted = gamma_for(spread.dim)
     capped = wanted is None or wanted > LARGEST_GAMMA
-    if levels is None:
+    if levels is None or levels < 2:  # one level has no neighbours; a plan with one is refused when it is built
         levels = levels_for(largest, smallest, LARGEST_GAMMA if wanted is None or capped else wanted)
     gamma = gamma_of(largest, smallest, levels)
     sigmas = tuple(largest * gamma**-k for k in range(levels))
