@@ -76,7 +76,7 @@ def figures(x: NDArray[np.float64]) -> str:
 def picture(runs: Path, pictures: Path) -> None:
     """The score field of both networks at three levels, over the data in the model's units."""
     host = load_plugins()
-    for name in ("smld-0", "tuned-1-0"):
+    for name in ("tuned-1-0", "smld-0"):
         run = open_run(runs / f"two-{name}", host)
         p, model = run.plan.perturbation, run.model()
         levels = p.knots

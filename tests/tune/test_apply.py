@@ -7,10 +7,13 @@ import torch
 
 from fokker.config import to_table
 from fokker.errors import ConfigError, DataError
+from fokker.exact import Mixture
+from fokker.noise import Seeded
 from fokker.parameterization import EDM
 from fokker.perturbation import VE, VP
 from fokker.plan import check, resolve, spec_of
 from fokker.plugins import load_plugins
+from fokker.sampler import trajectory
 from fokker.table import Sigmas
 from fokker.training.learner import Learner
 from fokker.tune.apply import resolve_tuned
@@ -92,6 +95,43 @@ def test_a_step_in_a_published_form_is_left(registry):
         assert "sample.sampler.step" not in changed(tuned)
 
 
+def test_langevin_dynamics_between_identities(registry):
+    options = {"data": DATA}
+    whole, tuned = resolve_tuned(registry, None, options, ["sample.sampler=pc(predictor=identity)"])
+    t = tuned.tuning
+    expected = {"step": t.step_size, "form": "relative", "temperature": 1.0, "name": "annealed-langevin"}
+    assert to_table(registry, whole.sample.sampler.corrector) == expected
+    assert whole.sample.sampler.corrections == t.steps_per_level and whole.sample.steps == t.levels - 1
+    assert changed(tuned)["sample.sampler.corrector.step"] == t.step_size
+    written = "pc(predictor=identity,corrector=annealed-langevin(step=0.1),corrections=30)"
+    given, _ = resolve_tuned(registry, None, options, [f"sample.sampler={written}"])
+    assert (given.sample.sampler.corrector.step, given.sample.sampler.corrections) == (0.1, 30)
+    for other in ("pc", "pc(predictor=identity,corrector=langevin)", "langevin", "ddim"):
+        plan, tuned = resolve_tuned(registry, None, options, [f"sample.sampler={other}"])
+        assert plan.sample.sampler == resolve(registry, None, options, [f"sample.sampler={other}"]).sample.sampler
+        assert not [path for path in changed(tuned) if path.startswith("sample")]
+
+
+WRONG = ["sigmas:levels=1", "sigmas:maximum=wide", "sigmas:minimum=-1.0", "sigmas:values=[3.0,1.0]", "ve:sigma_max=0.0"]
+
+
+@pytest.mark.parametrize("spec", WRONG)
+def test_values_that_cannot_be_are_refused_as_without_tuning(registry, spec):
+    options = {"data": DATA, "perturbation": spec}
+    messages = []
+    for put in (resolve, resolve_tuned):
+        with pytest.raises(ConfigError) as refusal:
+            put(registry, None, options)
+        messages.append(str(refusal.value))
+    assert messages[0] == messages[1]
+
+
+def test_data_of_other_than_unit_variance_is_noted_where_there_are_no_levels(registry):
+    _, tuned = resolve_tuned(registry, None, {"data": f"{DATA},centre=20.0", "perturbation": "vp"})
+    assert tuned.note.startswith("The perturbation 'vp' takes data of about unit standard deviation, and this data has")
+    assert resolve_tuned(registry, None, {"data": DATA, "perturbation": "vp"})[1].note == ""
+
+
 def test_a_recipe_that_says_everything_stays_what_it_is(registry):
     plan, tuned = resolve_tuned(registry, "two-gaussians-smld", {}, ["data.n=500"])
     assert plan == resolve(registry, "two-gaussians-smld", {}, ["data.n=500"])
@@ -154,3 +194,29 @@ def test_training_does_not_see_the_scale(registry, scale):
 
     for one, other in zip(trained(1.0), trained(scale), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 30.0])
+def test_the_tuned_sampler_finds_both_modes(registry, scale):
+    """By the exact score: weights, widths and outliers of two Gaussians, and the same samples at every scale."""
+
+    def sampled(unit):
+        data = f"two-gaussians:n=2000,centre={2 * unit:g},variance={unit**2 / 100:g}"
+        plan, tuned = resolve_tuned(registry, None, {"data": data})
+        centres = torch.full((2, 2), 2.0 * unit, dtype=torch.float64) * torch.tensor([[-1.0], [1.0]])
+        covs = unit**2 / 100 * torch.eye(2, dtype=torch.float64).expand(2, 2, 2)
+        law = Mixture(plan.perturbation, torch.full((2,), 0.5, dtype=torch.float64), centres, covs)
+        noise = Seeded(3)
+        x = plan.perturbation.prior_std * noise(torch.empty(4000, 2, dtype=torch.float64))
+        grid = plan.sample.grid.times(plan.perturbation, plan.sample.steps)
+        *_, end = trajectory(law, plan.sample.sampler, grid, noise, x, final=plan.sample.final)
+        return end.x / unit, tuned.tuning
+
+    x, tuning = sampled(scale)
+    upper = x.sum(1) > 0
+    assert float(upper.double().mean()) == pytest.approx(0.5, abs=4 * 0.5 / 4000**0.5)
+    for mode, centre in ((x[upper], 2.0), (x[~upper], -2.0)):
+        assert float((mode.mean(0) - centre).abs().max()) < 0.02
+        assert float((mode.std(0) / 0.1 - 1).abs().max()) < tuning.width_error + 0.02
+        assert float((mode - centre).norm(dim=1).max()) < 0.8
+    torch.testing.assert_close(x, sampled(1.0)[0], rtol=1e-4, atol=1e-5)  # data is read in single precision

@@ -56,7 +56,8 @@ def test_what_is_given_stays_and_the_rest_follows():
 
 def test_what_is_to_be_known_is_noted():
     some = dataclasses.replace(CIFAR, read=2000, largest=Largest(50.0, 0.5, 999, exact=False))
-    assert "the largest of 999 distances of 2,000 of 10,000 examples" in tune(some).note
+    assert "largest distance found among 2,000 of the 10,000 examples" in tune(some).note
     assert "0.5 between draws" in tune(some).note
+    assert "largest distance found, with" in tune(dataclasses.replace(some, read=10_000)).note
     assert tune(some, sigma_max=60.0).note == ""
     assert "add the transform 'standardise'" in tune(dataclasses.replace(CIFAR, mean=3.0)).note

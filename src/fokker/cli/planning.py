@@ -101,6 +101,6 @@ def resolve_plan(
         app.say(f"Tuned: {change.path} = {change.value if isinstance(change.value, str) else f'{change.value:.6g}'}")
     if not tuned.changes:
         app.say("Nothing is tuned: every value that follows from the data is given.")
-    if tuned.tuning.note:
-        app.say(tuned.tuning.note)
+    if tuned.note:
+        app.say(tuned.note)
     return plan, tuned

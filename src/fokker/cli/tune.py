@@ -76,8 +76,9 @@ def tune(
         ("steps_per_level", f"{result.steps_per_level}", f"V = {result.variance_ratio:.3f}"),
         ("step_size", f"{result.step_size:.4g}", "in units of sigma_t^2"),
     )
+    widest = max(len(value) for _, value, _ in lines)
     for name, value, words in lines:
-        click.echo(f"{name:<15} = {value:<9} # {words}")
+        click.echo(f"{name:<15} = {value:<{widest}} # {words}")
     click.echo(
         f"\n# {found.read:,} of {found.examples:,} examples; a component of any width comes out with a standard\n"
         f"# deviation right to {result.width_error:.1%}\n"

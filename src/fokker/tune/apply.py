@@ -9,6 +9,7 @@ What was given stays, whether by a recipe, a file or an option; what follows fro
 resulting plan holds plain numbers, so that a run knows nothing of tuning.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -33,7 +34,11 @@ RANGE = frozenset({"sigma_min", "sigma_max"})
 """What perturbations call their noise levels; those with neither set have levels that no data changes."""
 
 LANGEVIN = frozenset({"step", "steps_per_level"})
-"""What annealed Langevin dynamics calls its step and its updates."""
+COMPOSED = frozenset({"predictor", "corrector", "corrections"})
+"""What annealed Langevin dynamics calls its step and its updates, in one word or as a corrector between identities."""
+
+UNIT = (0.3, 3.0)
+"""Standard deviations of data that a perturbation without levels of its own is given without a note."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,12 @@ class Tuned:
     Args:
         tuning: What follows from the data and from the values that were given.
         changes: What was filled in.
+        note: What is to be known about it, sentences in one line.
     """
 
     tuning: Tuning
     changes: tuple[Change, ...]
+    note: str
 
 
 def measure(data: DataSource, seed: int, tell: Tell = lambda done, total, words: None) -> Spread:
@@ -111,7 +118,24 @@ def resolve_tuned(
     defaults = filling.defaults(given)
     plan = resolve(registry, source, options, sets, defaults=defaults, amend=filling)
     assert filling.tuning is not None
-    return plan, Tuned(filling.tuning, tuple(filling.changes))
+    return plan, Tuned(filling.tuning, tuple(filling.changes), filling.note)
+
+
+@dataclass(frozen=True)
+class _Langevin:
+    """Where annealed Langevin dynamics keeps its step and its updates.
+
+    Args:
+        composed: The table with the number of updates.
+        updates: Its key there.
+        stepping: The table with the step.
+        path: Where that is in the plan.
+    """
+
+    composed: dict[str, Any]
+    updates: str
+    stepping: dict[str, Any]
+    path: str
 
 
 class _Filling:
@@ -126,11 +150,14 @@ class _Filling:
         self._registry, self._tell = registry, tell
         self.tuning: Tuning | None = None
         self.changes: list[Change] = []
+        self.note = ""
 
     def defaults(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Names for what nobody named."""
         found: dict[str, str] = {}
-        perturbation, sample = given.get("perturbation"), given.get("sample", {})
+        perturbation, sample = given.get("perturbation"), given.get("sample")
+        if not isinstance(sample, Mapping):
+            sample = {}
         if not _named(perturbation):
             found["perturbation"] = "sigmas"
             self.changes.append(Change("perturbation", "sigmas"))
@@ -140,7 +167,7 @@ class _Filling:
         if not _named(sampler) and fields >= TABLE:
             found["sampler"] = sampler = "smld"
             self.changes.append(Change("sample.sampler", "smld"))
-        langevin = _named(sampler) and self._fields("sampler", as_spec(sampler, "sample.sampler").name) >= LANGEVIN
+        langevin = _named(sampler) and self._langevin(as_spec(sampler, "sample.sampler").table())
         if langevin and not _named(sample.get("grid")) and (fields >= TABLE or fields >= RANGE):
             found["grid"] = "knots" if fields >= TABLE else "log-snr"  # a range has no levels but evenly spread ones
             self.changes.append(Change("sample.grid", found["grid"]))
@@ -154,35 +181,59 @@ class _Filling:
                 table[kind] = as_spec(table[kind], kind).table()
         perturbation = tables["perturbation"]
         fields = self._fields("perturbation", perturbation["name"])
-        values = perturbation.get("values") or (None, None)
-        sampler = sample["sampler"]
-        langevin = fields >= TABLE or fields >= RANGE
-        langevin = langevin and self._fields("sampler", sampler["name"]) >= LANGEVIN
-        levels = perturbation.get("levels", len(values) if "values" in perturbation else None)
-        if langevin and levels is None and "steps" in sample:
-            levels = sample["steps"] + 1
+        levelled = fields >= TABLE or fields >= RANGE
+        given = {key: value for key, value in perturbation.items() if _positive(value)}
+        values = perturbation.get("values")
+        if isinstance(values, (list, tuple)) and values and all(map(_positive, values)):
+            given |= {"minimum": min(values), "maximum": max(values), "levels": len(values)}
+        parts = self._langevin(sample["sampler"]) if levelled else None
+        if parts and "levels" not in given and _positive(sample.get("steps")):
+            given["levels"] = sample["steps"] + 1
+        updates = parts.composed.get(parts.updates) if parts else None
         self.tuning = tuning = tune(
             measure(data, tables["train"].get("seed", 0), self._tell),
-            sigma_max=perturbation.get("maximum", perturbation.get("sigma_max", values[-1])),
-            sigma_min=perturbation.get("minimum", perturbation.get("sigma_min", values[0])),
-            levels=levels,
-            steps_per_level=sampler.get("steps_per_level") if langevin else None,
+            sigma_max=given.get("maximum", given.get("sigma_max")),
+            sigma_min=given.get("minimum", given.get("sigma_min")),
+            levels=given.get("levels"),
+            steps_per_level=updates if _positive(updates) else None,
         )
-        if fields >= TABLE and "values" not in perturbation:
-            self._put(perturbation, "perturbation", minimum=tuning.sigma_min, maximum=tuning.sigma_max)
-            self._put(perturbation, "perturbation", levels=tuning.levels)
+        low, high, levels = tuning.sigma_min, tuning.sigma_max, tuning.levels
+        if fields >= TABLE and values is None:
+            self._put(perturbation, "perturbation", minimum=low, maximum=high, levels=levels)
         elif fields >= RANGE:
-            self._put(perturbation, "perturbation", sigma_min=tuning.sigma_min, sigma_max=tuning.sigma_max)
+            self._put(perturbation, "perturbation", sigma_min=low, sigma_max=high)
         elif "sigma_data" in fields:
             self._put(perturbation, "perturbation", sigma_data=tuning.sigma_data)
-        if langevin:
-            self._put(sample, "sample", steps=tuning.levels - 1)
-            self._put(sampler, "sample.sampler", steps_per_level=tuning.steps_per_level)
-            if sampler.get("form", "relative") == "relative":
-                self._put(sampler, "sample.sampler", step=tuning.step_size)
+        if parts:
+            self._put(sample, "sample", steps=levels - 1)
+            self._put(parts.composed, "sample.sampler", **{parts.updates: tuning.steps_per_level})
+            if parts.stepping.get("form", "relative") == "relative":
+                self._put(parts.stepping, parts.path, step=tuning.step_size)
+        if levelled:
+            self.note = tuning.note
+        elif "sigma_data" not in fields and not UNIT[0] <= tuning.sigma_data <= UNIT[1]:
+            self.note = (
+                f"The perturbation '{perturbation['name']}' takes data of about unit standard deviation, and this data "
+                f"has {tuning.sigma_data:.3g}: add the transform 'standardise'."
+            )
         for kind in ("network", "parameterization", "objective"):
             whole = config.to_table(self._registry, config.build(self._registry, kind, tables[kind]), kind)
             self._sigma_data(tables[kind], whole, kind)
+
+    def _langevin(self, sampler: dict[str, Any]) -> "_Langevin | None":
+        """Where annealed Langevin dynamics keeps its step and its updates, or None if the sampler is none."""
+        fields = self._fields("sampler", sampler["name"])
+        if fields >= LANGEVIN:
+            return _Langevin(sampler, "steps_per_level", sampler, "sample.sampler")
+        if not fields >= COMPOSED or "predictor" not in sampler:
+            return None
+        predictor = as_spec(sampler["predictor"], "sample.sampler.predictor").name
+        corrector = as_spec(sampler.get("corrector", "annealed-langevin"), "sample.sampler.corrector").table()
+        named = self._registry.get("predictor", predictor).name, self._registry.get("corrector", corrector["name"]).name
+        if named != ("identity", "annealed-langevin"):
+            return None
+        sampler["corrector"] = corrector
+        return _Langevin(sampler, "corrections", corrector, "sample.sampler.corrector")
 
     def _sigma_data(self, table: dict[str, Any], whole: Mapping[str, Any], path: str) -> bool:
         """Fill in `sigma_data` here and in the parts of this part; whether anything was."""
@@ -208,6 +259,11 @@ class _Filling:
 
     def _fields(self, kind: str, name: str) -> frozenset[str]:
         return frozenset(field.name for field in describe(self._registry.get(kind, name).load()))
+
+
+def _positive(value: Any) -> bool:
+    """Whether something is a number to follow; what is wrong with others is said when the plan is built."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _named(table: Any) -> bool:

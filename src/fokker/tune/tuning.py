@@ -101,7 +101,7 @@ def tune(
         )
     wanted = gamma_for(spread.dim)
     capped = wanted is None or wanted > LARGEST_GAMMA
-    if levels is None:
+    if levels is None or levels < 2:  # one level has no neighbours; a plan with one is refused when it is built
         levels = levels_for(largest, smallest, LARGEST_GAMMA if wanted is None or capped else wanted)
     gamma = gamma_of(largest, smallest, levels)
     sigmas = tuple(largest * gamma**-k for k in range(levels))
@@ -147,10 +147,10 @@ def _note(spread: Spread, wanted: float | None, capped: bool, measured: bool) ->
             "error of its standard deviation."
         )
     if measured and not spread.largest.exact:
+        seen = "" if spread.read == spread.examples else f" among {spread.read:,} of the {spread.examples:,} examples"
         sentences.append(
-            f"sigma_max is the largest of {spread.largest.pairs:,} distances of {spread.read:,} of {spread.examples:,} "
-            f"examples, with a standard deviation of {spread.largest.error:.3g} between draws; the data's largest one "
-            "may be larger."
+            f"sigma_max is the largest distance found{seen}, with a standard deviation of {spread.largest.error:.3g} "
+            f"between draws of examples; not all pairs were compared, so the largest one may be larger."
         )
     if abs(spread.mean) > spread.sigma_data:
         sentences.append(
