@@ -9,6 +9,7 @@ from fokker.data import Chain
 from fokker.exact import Gaussian, Mixture
 from fokker.flow import Exact, Hutchinson, encode, log_likelihood
 from fokker.label import LogSNR
+from fokker.linear import EDMNoise
 from fokker.model import NetworkModel
 from fokker.network import DataSpec
 from fokker.noise import PerSample, Seeded, Zero
@@ -40,8 +41,9 @@ def flow_log_prob(law, x):
         (VE(), -1.6115347586),
         (SubVP(t_min=1e-5), -1.6115707765),
         (VE(sigma_min=0.002, sigma_max=80.0), -1.61158640),  # EDM's sigmas: the map depends on its ends alone
+        (EDMNoise(), -1.61158640),
     ],
-    ids=["vp", "ve", "sub-vp", "edm"],
+    ids=["vp", "ve", "sub-vp", "edm's sigmas", "edm"],
 )
 @pytest.mark.parametrize("rule", [Exact(), Hutchinson()], ids=["exact", "hutchinson"])
 def test_a_gaussian_to_seven_digits(p, expected, rule):
