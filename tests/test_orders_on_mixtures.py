@@ -1,7 +1,7 @@
 """Orders on the probability flow of a mixture, whose score is not linear; the kit measures them on Gaussian data.
 
-The exact flow is an adaptive solution of order 8 at a tolerance of 1e-12. What is stochastic is measured on a mixture by the
-kit: `strong-order`.
+The exact flow is an adaptive solution of order 8 at a tolerance of 1e-12. The kit has methods with noise on a mixture
+too: `strong-order`.
 """
 
 import pytest
@@ -11,7 +11,7 @@ from fokker.noise import Zero
 from fokker.perturbation import VE, VP
 from fokker.sampler import trajectory
 from fokker.testing.order import convergence, even
-from fokker.testing.worlds import overlapping
+from fokker.testing.worlds import normal, overlapping
 from fokker_ddpm.ddim import DDIM
 from fokker_ode.ode import ODE
 
@@ -29,10 +29,7 @@ METHODS = [
 @pytest.mark.parametrize(("sampler", "order"), METHODS, ids=lambda v: repr(v)[:24])
 def test_the_order_of_a_method_is_that_on_a_mixture(sampler, order, p):
     model = overlapping(p)
-    x = p.prior_std * torch.randn(
-        6, *model.event_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
-    )
-    x = x * float(p.sigma(torch.tensor(0.9, dtype=torch.float64))) / p.prior_std
+    x = float(p.sigma(torch.tensor(0.9, dtype=torch.float64))) * normal(6, *model.event_shape, seed=3)
 
     def end(way, n):
         y = x
