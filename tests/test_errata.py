@@ -3,6 +3,7 @@
 Every section of docs/maths/errata.md has a test here, named after its anchor.
 """
 
+import math
 import re
 from pathlib import Path
 
@@ -10,17 +11,25 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from fokker.data import Chain
+from fokker.draw.images import to_bytes
 from fokker.errors import ConfigError
 from fokker.exact import Gaussian, Mixture
 from fokker.grid import Knots, Uniform
-from fokker.model import Counted
-from fokker.noise import PerSample, Seeded, Zero
+from fokker.label import Time
+from fokker.model import Counted, NetworkModel
+from fokker.noise import PerSample, Recorded, Seeded, Zero
+from fokker.parameterization import Score
 from fokker.perturbation import VE, VP, SubVP
 from fokker.prediction import Prediction
 from fokker.sampler import trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
+from fokker.vanishing import Vanishing
+from fokker_data.transforms import Dequantise, Logit, Range
 from fokker_ddpm.ancestral import Ancestral
+from fokker_matching.sliced import Sliced, SlicedVR
+from fokker_networks.embedding import positional_embedding
 from fokker_smld.langevin import Langevin
 from fokker_smld.smld import SMLD
 
@@ -132,3 +141,102 @@ def test_levels():
         assert bool((table.sigma(table.knots).diff() > 0).all())
     with pytest.raises(ConfigError, match="reverse a table that descends"):
         Sigmas(values=(1.0, 0.1))
+
+
+def test_embedding_exponent():
+    width = 128
+    i, labels = torch.arange(width // 2, dtype=D), torch.arange(1000, dtype=D)
+    right, slip = 10000 ** (-i / (width / 2 - 1)), 10000 ** (-i / (2 * width))
+    embedded = positional_embedding(labels, width)
+    assert_close(embedded, torch.cat([(labels[:, None] * right).sin(), (labels[:, None] * right).cos()], 1))
+    assert float(right[-1]) == pytest.approx(1e-4) and 2 * torch.pi / float(right[-1]) == pytest.approx(
+        62_832, rel=1e-3
+    )
+    assert 2 * torch.pi / float(slip[-1]) == pytest.approx(60, rel=0.05)
+    # in order of the level here; there and back again many times with the other exponent
+    assert bool((embedded[:, -1].diff() <= 0).all())
+    turns = (labels * slip[-1]).cos().diff().sign().diff().count_nonzero()
+    assert int(turns) > 30
+
+
+def test_sliced_average():
+    d, n, k = 2, 20_000, 0.7
+    x, v = normal(n, d), normal(n, d, seed=1)
+    unit = v / v.norm(dim=1, keepdim=True)
+    # s = -k x on N(0, I), whose Jacobian is -k I: E loss = d (k^2 / 2 - k)
+
+    def terms(v, k):
+        return -k * v.square(), (k * x * v).square() / 2  # per dimension; of v^T J v, and of squares before the sum
+
+    jacobian, square = terms(unit, k)
+    expected = d * (k**2 / 2 - k)
+    assert float((jacobian + square).mean()) == pytest.approx(expected / d**2, abs=0.01)
+    whole = terms(unit * d**0.5, k)
+    assert float(sum(term.sum(1).mean() for term in whole)) == pytest.approx(expected, abs=0.03)
+
+    def least(loss):  # of a parabola in k
+        low, middle, high = loss(0.0), loss(1.0), loss(2.0)
+        return (3 * low - 4 * middle + high) / (2 * (low - 2 * middle + high))
+
+    def reduced(v, of_jacobian=torch.sum):
+        return least(lambda k: float((k**2 * x.square().sum(1) / 2 + of_jacobian(terms(v, k)[0], 1)).mean()))
+
+    assert least(lambda k: float(sum(term.mean() for term in terms(unit, k)))) == pytest.approx(1, abs=0.03)
+    assert reduced(unit * d**0.5) == pytest.approx(1, abs=0.03)
+    assert reduced(unit) == pytest.approx(1 / d, abs=0.02)
+    assert reduced(unit * d**0.5, torch.mean) == pytest.approx(1 / d, abs=0.02)
+
+    class Line(NetworkModel):
+        def __init__(self):
+            super().__init__(torch.nn.Identity(), Vanishing(), Score(), Time())
+
+        def __call__(self, x, t, cond=None):
+            return Prediction(x, *self.perturbation.scales(t, x), score=-k * x)
+
+    for objective in (Sliced(directions="sphere"), SlicedVR(directions="sphere")):
+        with torch.no_grad():
+            loss = objective.loss(Line(), x, torch.ones(n, dtype=D), Seeded(2))
+        assert float(loss.mean()) == pytest.approx(expected, abs=0.03)
+
+
+def test_uint8():
+    levels = torch.arange(256)
+    x = levels.float() / 255
+    back = (2 * x - 1 + 1) / 2  # to [-1, 1] and back, in single precision
+    assert int(((255 * back).to(torch.uint8) != levels).sum()) > 0
+    assert torch.equal((255 * back).round().to(torch.uint8), levels.to(torch.uint8))
+    dequantise = Dequantise()
+    chain = Chain((dequantise, Range()))
+    assert torch.equal((255 * chain.inverse(chain.forward(x[:, None], Seeded(0)))).round()[:, 0], levels.float())
+    uniform = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
+    darker = 255 * uniform - (255 * uniform).to(torch.uint8).float()
+    assert float(darker.mean()) == pytest.approx(0.5, abs=0.01)
+    outside = torch.tensor([1.01, -0.01])
+    assert (255 * outside).to(torch.int32).to(torch.uint8).tolist() == [1, 254]
+    assert to_bytes(outside, (0.0, 1.0)).tolist() == [255, 0]
+
+
+def test_dequantise():
+    levels, u = torch.arange(256, dtype=D)[:, None] / 255, torch.linspace(0.01, 0.99, 7, dtype=D)
+
+    def filled(x, u):
+        return Dequantise().forward(x, Recorded([torch.full_like(x, u)]))
+
+    for value in u.tolist():
+        y = filled(levels, value)
+        assert_close(y, levels / 256 * 255 + value / 256)
+        assert_close((256 * y).floor() / 255, levels)
+        assert bool((y < 1).all())
+    assert float((levels + 0.99 / 256).max()) > 1 and float((levels + 0.99 / 255).max()) > 1
+    assert not bool(Logit(alpha=1e-6).forward(levels + 0.99 / 256, Seeded(0)).isfinite().all())
+    # a density of 1 in the unit interval is 8 bits per dimension; an offset of 7 in [-1, 1]
+    for transforms, log_density, bits in (((Dequantise(),), 0.0, 8.0), ((Dequantise(), Range()), -math.log(2), 8.0)):
+        _, volume = Chain(transforms).forward_with_log_volume(levels, Seeded(0))
+        assert_close(-(log_density + volume) / math.log(2), torch.full((256,), bits, dtype=D), rtol=1e-12, atol=0)
+    assert_close(
+        -Chain((Dequantise(), Range())).forward_with_log_volume(levels, Seeded(0))[1] / math.log(2),
+        torch.full((256,), 7.0, dtype=D),
+    )
+    # the logit without its log-determinant
+    _, volume = Chain((Dequantise(), Logit(alpha=0.05))).forward_with_log_volume(levels, Seeded(0))
+    assert float((-volume / math.log(2) - 8).abs().mean()) > 2

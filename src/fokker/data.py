@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fokker.exact import ExactModel
     from fokker.noise import Noise
+    from fokker.perturbation import Perturbation
 
 __all__ = ["Batch", "Chain", "DataSource", "Examples", "Split", "Transform"]
 
@@ -112,6 +114,19 @@ class DataSource(ABC):
         Raises:
             DataError: If the data is missing or damaged; the message names the file and what to do.
         """
+
+    def law(self, perturbation: "Perturbation") -> "ExactModel | None":
+        """The law that the examples are drawn from, in the units of the model, where it is known.
+
+        With it a model's score can be held against the true one, see `fokker.fisher`.
+
+        Args:
+            perturbation: The perturbation that it is seen through.
+
+        Returns:
+            The law behind the transforms, which are fitted; None, as here, where it has no closed form.
+        """
+        return None
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,16 @@ import math
 from typing import Annotated, TypeAlias
 
 import numpy as np
+import torch
 from annotated_types import Ge, Gt, Interval
 from numpy.typing import NDArray
 
 from fokker.component import component
 from fokker.data import DataSource, Examples, Split, Transform
+from fokker.exact import Mixture
+from fokker.perturbation import Perturbation
+from fokker_data.law import mixture_behind
+from fokker_data.roll import LEAST_NOISE, roll_law
 from fokker_data.stored import StoredExamples
 
 __all__ = ["Checkerboard", "Moons", "Ring", "SwissRoll", "TwoGaussians"]
@@ -48,6 +53,14 @@ class SwissRoll(DataSource):
         points, _ = make_swiss_roll(self.n, noise=self.noise, random_state=_random(self.seed, split))
         return _examples(points[:, [0, 2]] / 10)
 
+    def law(self, perturbation: Perturbation) -> Mixture | None:
+        """By quadrature over the angle, see `fokker_data.roll.roll_law`; None for a noise below 0.1."""
+        if self.noise < LEAST_NOISE:
+            return None
+        own = roll_law(perturbation, noise=self.noise)
+        variances = torch.full_like(own.weights, (self.noise / 10) ** 2)
+        return mixture_behind(self.transforms, perturbation, own.weights, own.means, variances)
+
 
 @component
 class TwoGaussians(DataSource):
@@ -81,6 +94,12 @@ class TwoGaussians(DataSource):
         points = centres[mode] + math.sqrt(self.variance) * random.standard_normal((self.n, 2))
         return _examples(points, mode, classes=2)
 
+    def law(self, perturbation: Perturbation) -> Mixture | None:
+        """The two Gaussians."""
+        means = torch.tensor([[-self.centre] * 2, [self.centre] * 2], dtype=torch.float64)
+        weights, variances = torch.tensor(self.weights), torch.full((2,), self.variance, dtype=torch.float64)
+        return mixture_behind(self.transforms, perturbation, weights, means, variances)
+
 
 @component
 class Ring(DataSource):
@@ -111,6 +130,13 @@ class Ring(DataSource):
         angle = 2 * math.pi * mode / self.modes
         centres = self.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         return _examples(centres + self.std * random.standard_normal((self.n, 2)), mode, classes=self.modes)
+
+    def law(self, perturbation: Perturbation) -> Mixture | None:
+        """The Gaussians on the circle; without noise there is no density at sigma = 0."""
+        angle = 2 * math.pi * torch.arange(self.modes, dtype=torch.float64) / self.modes
+        means = self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+        weights, variances = torch.ones(self.modes), torch.full_like(angle, self.std**2)
+        return mixture_behind(self.transforms, perturbation, weights, means, variances)
 
 
 @component

@@ -9,6 +9,7 @@ COMMANDS = {
     "tune": ("fokker.cli.tune:tune", "Noise levels and step sizes that follow from the data."),
     "sample": ("fokker.cli.sample:sample", "Draw samples from a trained model."),
     "likelihood": ("fokker.cli.likelihood:likelihood", "Log-likelihoods of data under a trained model."),
+    "fisher": ("fokker.cli.fisher:fisher", "Error of a model's score, where the true one is known."),
     "encode": ("fokker.cli.encode:encode", "Latents of data: the probability flow up."),
     "decode": ("fokker.cli.decode:decode", "Data of latents: the probability flow down."),
     "interpolate": ("fokker.cli.interpolate:interpolate", "Data on the way between two latents."),

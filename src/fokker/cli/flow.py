@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     import torch
 
     from fokker.cli.progress import Report
-    from fokker.data import Examples
+    from fokker.data import DataSource, Examples
     from fokker.model import NetworkModel
     from fokker.run.folder import Run
 
-__all__ = ["Flow", "data_options", "flow_options", "naming", "open_data", "open_flow", "refuse_existing", "share_of"]
+__all__ = [
+    "Flow",
+    "data_options",
+    "flow_options",
+    "named_source",
+    "naming",
+    "open_data",
+    "open_flow",
+    "refuse_existing",
+    "share_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -158,11 +168,27 @@ def open_data(app: App, flow: Flow, data: str | None, split: str | None) -> tupl
     Raises:
         ConfigError: If the spec names transforms: the run's own are what the model was trained behind.
     """
+    source, named = named_source(app, flow.run, data)
+    which = split or "test"
+    return source.open(which), f"{named}, {which}"  # type: ignore[arg-type]
+
+
+def named_source(app: App, run: "Run", data: str | None) -> tuple["DataSource", str]:
+    """The source that a command is about, and its spec without the transforms.
+
+    Args:
+        app: The plugins.
+        run: The run, whose own data it is unless another is named.
+        data: A spec.
+
+    Raises:
+        ConfigError: If the spec names transforms: the run's own are what the model was trained behind.
+    """
     from fokker import config
     from fokker.spec import as_spec
 
     if data is None:
-        source = flow.run.plan.data
+        source = run.plan.data
     else:
         if "transforms" in as_spec(data, "data").table():
             raise ConfigError(
@@ -171,8 +197,7 @@ def open_data(app: App, flow: Flow, data: str | None, split: str | None) -> tupl
         source = config.build(app.registry, "data", data)
     table = config.to_table(app.registry, source, "data")
     table.pop("transforms", None)
-    which = split or "test"
-    return source.open(which), f"{as_spec(table)}, {which}"  # type: ignore[arg-type]
+    return source, str(as_spec(table))
 
 
 @contextlib.contextmanager

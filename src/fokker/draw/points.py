@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from fokker.draw.picture import Picture, from_figure, saved
 from fokker.draw.style import CAPTION, DATA, DENSITY, MUTED, PAPER, SAMPLES, axes, figure
 from fokker.draw.values import on_host, padded, span
 
-__all__ = ["MOST", "Window", "density", "frame", "scatter", "shade", "window"]
+__all__ = ["MOST", "Window", "density", "frame", "outside", "scatter", "shade", "window"]
 
 MOST = 100_000
 """Points in one picture, at most."""
@@ -95,7 +96,7 @@ def scatter(
         else:
             shade(ax, density(p, place, bins), place, top)
         frame(ax, place)
-        _count_outside(ax, p, place)
+        outside(ax, p, place)
     return saved(from_figure(fig), path)
 
 
@@ -106,11 +107,14 @@ def density(x: Tensor, place: Window, bins: int) -> NDArray[np.float64]:
     return np.asarray(counts / max(len(p), 1))
 
 
-def shade(ax: Axes, shares: NDArray[np.float64], place: Window, top: float) -> None:
-    """Shade a window by the share of the points in its cells; `top` and more is darkest."""
+def shade(ax: Axes, shares: NDArray[np.float64], place: Window, top: float) -> AxesImage:
+    """Shade a window by the share of the points in its cells; `top` and more is darkest.
+
+    What is returned is what a colour bar is made of.
+    """
     shades = PowerNorm(0.6, vmin=0, vmax=top or 1.0, clip=True)
     extent = (*place.x, *place.y)
-    ax.imshow(shares.T, origin="lower", extent=extent, cmap=DENSITY, norm=shades, interpolation="nearest")
+    return ax.imshow(shares.T, origin="lower", extent=extent, cmap=DENSITY, norm=shades, interpolation="nearest")
 
 
 def frame(ax: Axes, place: Window) -> None:
@@ -120,10 +124,11 @@ def frame(ax: Axes, place: Window) -> None:
     ax.set_aspect("equal" if place.equal else "auto")
 
 
-def _count_outside(ax: Axes, p: Tensor, place: Window) -> None:
+def outside(ax: Axes, p: Tensor, place: Window) -> None:
+    """Write into axes how many of the points (N, 2) lie outside their window, if any does."""
     inside = (p[:, 0] >= place.x[0]) & (p[:, 0] <= place.x[1]) & (p[:, 1] >= place.y[0]) & (p[:, 1] <= place.y[1])
-    outside = len(p) - int(inside.sum())
-    if outside:
-        text = f"{outside} of {len(p)} outside"
+    beyond = len(p) - int(inside.sum())
+    if beyond:
+        text = f"{beyond} of {len(p)} outside"
         label = ax.text(1, 0, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=CAPTION, color=MUTED)
         label.set_bbox({"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, "pad": 2})

@@ -3,6 +3,7 @@
 A source that would have to download something is not applicable, with its reason: checks make no connections.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from fokker.data import Batch, Chain, DataSource, Examples, Split
 from fokker.errors import DataError
 from fokker.noise import Seeded, Zero
+from fokker.perturbation import VP
 from fokker.testing.check import NotApplicable, Suite, expect
 from fokker.testing.compare import close, same
 from fokker.testing.generators import untouched
@@ -26,6 +28,11 @@ SPLITS: Mapping[str, Split] = {"train": "train", "test": "test"}
 _SOME = 8  # examples that are looked at together
 _MANY = 256  # examples whose labels are looked at
 _NUMEL = 1024  # numbers of an event whose Jacobian is computed
+_LAW, _LAW_NUMEL, _LAW_ERRORS = (
+    4096,
+    64,
+    5.0,
+)  # examples, numbers of each, and standard errors that a law is held against
 
 
 def _observe(source: DataSource) -> list[Any]:
@@ -172,6 +179,34 @@ def log_det(source: DataSource) -> None:
     close(claimed, measured, "the log-determinant", rtol=1e-6, atol=1e-6 * prod(x.shape[1:]))
 
 
+@suite.check
+def law(source: DataSource) -> str:
+    """Names the law that its examples are drawn from, if it names one: a score with E s = 0 and E x s^T = -I."""
+    chain, x = _fitted(source, least=0, count=_LAW)
+    p = VP()
+    found = dataclasses.replace(source, transforms=chain.transforms).law(p)  # type: ignore[type-var]
+    if found is None:
+        raise NotApplicable("it names no law")
+    numel = prod(x.shape[1:])
+    if numel > _LAW_NUMEL:
+        raise NotApplicable(f"an event has {numel} numbers, too many for a matrix of means")
+    y = chain.forward(x, Seeded(1)).double()
+    worst = 0.0
+    for k, t in enumerate((0.15, 0.4, 0.7)):
+        noisy = p.perturb(y, torch.tensor(t, dtype=torch.float64), Seeded(k)(y))
+        score = torch.cat([found.score(part, t) for part in noisy.split(256)]).flatten(1)
+        products = torch.einsum("ni,nj->nij", noisy.flatten(1), score) + torch.eye(numel, dtype=torch.float64)
+        for what, each in (("E s", score), ("E x s^T + I", products.flatten(1))):
+            errors = each.mean(0).abs() / (each.std(0) / len(each) ** 0.5)
+            worst = max(worst, float(errors.max()))
+            expect(
+                worst < _LAW_ERRORS,
+                f"names a law whose score has {what} = {float(each.mean(0).flatten()[errors.argmax()]):.3g} over its "
+                f"examples at t = {t:g}, {worst:.1f} standard errors from 0",
+            )
+    return f"at most {worst:.1f} standard errors off"
+
+
 def _open(source: DataSource, split: Split = "train") -> Examples:
     """Open a split.
 
@@ -192,12 +227,12 @@ def _fetch(opened: Examples, index: Sequence[int]) -> Batch:
         return opened.fetch(index)
 
 
-def _fitted(source: DataSource) -> tuple[Chain, Tensor]:
+def _fitted(source: DataSource, *, least: int = 1, count: int = _MANY) -> tuple[Chain, Tensor]:
     """Its transforms, fitted, and some examples."""
-    if not source.transforms:
+    if len(source.transforms) < least:
         raise NotApplicable("it has no transforms")
     opened = _open(source)
-    x = _fetch(opened, _spread(len(opened), _MANY)).x
+    x = _fetch(opened, _spread(len(opened), count)).x
     return Chain(source.transforms).fit(x, Seeded(0)), x
 
 

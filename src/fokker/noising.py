@@ -1,0 +1,45 @@
+"""Data that is being noised: the forward process, state by state.
+
+    x_t = a x_s + v z,    a and v those of `Perturbation.transition(s, t)`
+
+so that each state has its exact law, x_t ~ alpha(t) x_0 + sigma(t) z, and the states of an example are one path of the
+process, however few they are. It is what a sampler's trajectory looks like from the other end.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fokker.errors import ConfigError
+from fokker.noise import Noise
+from fokker.perturbation import Perturbation
+
+__all__ = ["noised"]
+
+
+def noised(p: Perturbation, x0: Tensor, times: Sequence[float], noise: Noise) -> list[tuple[float, Tensor]]:
+    """The states of examples on the way up.
+
+    Args:
+        p: The perturbation.
+        x0: Clean examples in the model's units, (B, *D); left untouched.
+        times: In [0, 1], never falling.
+        noise: Source of z.
+
+    Returns:
+        The times and states, (B, *D), in that order; at t = 0 the examples themselves.
+
+    Raises:
+        ConfigError: If a time is below the one before it.
+    """
+    if any(t < s for s, t in zip(times, times[1:], strict=False)):
+        raise ConfigError("Data is noised at times that do not fall; sort them.")
+    states, x, s = [], x0, 0.0
+    for t in times:
+        if t > s:
+            start, end = (torch.tensor(v, dtype=torch.float64) for v in (s, t))
+            a, v = (float(c) for c in p.transition(start, end))
+            x, s = a * x + v * noise(x, t, s), t
+        states.append((t, x))
+    return states
