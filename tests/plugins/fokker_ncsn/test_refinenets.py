@@ -153,6 +153,7 @@ def test_only_ncsn_knows_the_level(kind):
             net(x, torch.tensor([0.5]))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, in jvp
 def test_first_and_second_derivatives(kind):
     """Of an energy, whose score is differentiated in training, and of a Jacobian's trace, forward and backward."""
     shape = (1, 4, 5)
