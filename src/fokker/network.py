@@ -49,8 +49,8 @@ class Published:
     """What a network finds in a file of published weights; see `Network.published`.
 
     Args:
-        weights: The weights under the names of the network's own backbone. A tensor that it has no name for keeps the
-            name that it came with, and is refused by that.
+        weights: The weights under the names of the network's own backbone. A tensor that the backbone has no place for
+            stays among them, under any name, and is refused by that.
         facts: Tables of a plan that follow from the tensors: `network`, and whatever else the file decides, such as the
             `perturbation` or the `parameterization`. They stand over a recipe's.
         defaults: Tables that a recipe may replace, such as `sample`.

@@ -83,7 +83,7 @@ def _tensors(part: Any) -> dict[str, Tensor] | None:
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights under the names of a `RefineNet`, rows of levels turned round, in float32.
 
-    A name that no checkpoint of the originals has is kept, for the caller to refuse.
+    A tensor that the originals do not have stays, for the caller to refuse.
     """
     deepest = "res31.0.conv1.weight" in weights
     out = {}

@@ -108,7 +108,7 @@ def read(file: Path) -> Any:
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):  # the word for what is more than tensors
+        if "unsupported global" not in str(error).lower():  # a function or class by name, which would be called
             raise RunError(f"{file} is neither .safetensors nor a file that PyTorch wrote; is it whole?") from None
         raise RunError(
             f"{file} holds more than tensors, numbers and texts, and fokker runs no code from a file; save the "
