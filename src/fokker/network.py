@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from math import prod
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Condition", "DataSpec", "Network"]
+__all__ = ["Condition", "DataSpec", "Network", "Published"]
 
 Condition: TypeAlias = "Mapping[str, Tensor] | None"
 """What a model is conditioned on: named tensors, batch first; class labels are `cond["label"]`, int64, (B,)."""
@@ -44,6 +44,25 @@ class DataSpec:
         return prod(self.event_shape)
 
 
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What a network finds in a file of published weights; see `Network.published`.
+
+    Args:
+        weights: The weights under the names of the network's own backbone. A tensor that the backbone has no place for
+            stays among them, under any name, and is refused by that.
+        facts: Tables of a plan that follow from the tensors: `network`, and whatever else the file decides, such as the
+            `perturbation` or the `parameterization`. They stand over a recipe's.
+        defaults: Tables that a recipe may replace, such as `sample`.
+        ema: The moving average of the weights under the same names, if the file has one; buffers may be left out.
+    """
+
+    weights: "Mapping[str, Tensor]"
+    facts: Mapping[str, Any]
+    defaults: Mapping[str, Any] = dataclass_field(default_factory=dict)
+    ema: "Mapping[str, Tensor] | None" = None
+
+
 class Network(ABC):
     """A network's configuration; subclasses are components (`@component`)."""
 
@@ -58,6 +77,22 @@ class Network(ABC):
         A network that takes none of the usual event shapes, or nothing without a condition, names some here.
         """
         return ()
+
+    @classmethod
+    def published(cls, content: Any) -> "Published | None":
+        """What there is for this network in a file of published weights, for `fokker convert`.
+
+        Every network is asked in turn; a network without published weights leaves this as it is. No code of the file
+        has been run: `content` is made of dictionaries, lists, tensors, numbers and texts alone.
+
+        Args:
+            content: What was read: of a .safetensors file a dictionary of its tensors, of a PyTorch file whatever was
+                saved.
+
+        Returns:
+            The weights under its own names, and what they say of the plan; None if the file is not its own.
+        """
+        return None
 
     @abstractmethod
     def build(self, spec: DataSpec) -> "nn.Module":

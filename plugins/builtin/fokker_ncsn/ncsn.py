@@ -1,14 +1,15 @@
 """The network of NCSN."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, MinLen
 from torch import Tensor, nn
 
 from fokker.component import component
 from fokker.errors import ConfigError
-from fokker.network import Condition, DataSpec, Network
+from fokker.network import Condition, DataSpec, Network, Published
 from fokker_ncsn.norm import ConditionalInstanceNormPlus
+from fokker_ncsn.original import opened, renamed
 from fokker_ncsn.refinenet import RefineNet, refuse_unfit
 
 __all__ = ["NCSN", "NCSNBackbone"]
@@ -37,6 +38,40 @@ class NCSN(Network):
     recentre: bool = True
 
     reads_levels: ClassVar[bool] = True
+
+    @classmethod
+    def published(cls, content: Any) -> Published | None:
+        """Take in a checkpoint of NCSN; see `Network.published`.
+
+        The number of levels is in the file, their sigmas are not: geometric from 1 to 0.01 as published unless a recipe
+        says otherwise. It is sampled by 100 updates a level with a step of 2e-5 at the smallest, and no denoising.
+        """
+        found = opened(content, "normalizer.embed.weight")
+        if found is None:
+            return None
+        levels = len(found.weights["normalizer.embed.weight"])
+        sampler = {"name": "smld", "form": "ncsn", "step": 2e-5, "steps_per_level": 100}
+        return Published(
+            renamed(found.weights),
+            {
+                "network": {"name": "ncsn", **found.sizes},
+                "parameterization": "score",
+                "label": "index",
+                "train": found.train(),
+            },
+            {
+                "perturbation": {"name": "sigmas", "minimum": 0.01, "maximum": 1.0, "levels": levels},
+                "objective": "ncsn",
+                "sample": {
+                    "sampler": sampler,
+                    "grid": "knots",
+                    "steps": levels - 1,
+                    "init": "uniform",
+                    "final": "none",
+                },
+            },
+            renamed(found.ema) if found.ema else None,
+        )
 
     def build(self, spec: DataSpec) -> "NCSNBackbone":
         """Build the backbone; see `Network.build`.

@@ -77,5 +77,4 @@ class Keep(nn.Module):
 def _contrast(x: Tensor) -> Tensor:
     """How the means of the channels lie to each other, standardised over the channels, (B, C)."""
     means = x.mean((2, 3))
-    variance, mean = torch.var_mean(means, dim=1, keepdim=True)
-    return (means - mean) / (variance + _EPS).sqrt()
+    return (means - means.mean(1, keepdim=True)) / (means.var(1, keepdim=True) + _EPS).sqrt()

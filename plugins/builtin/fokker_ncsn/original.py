@@ -7,10 +7,12 @@ smallest, so the rows of a table of levels are turned round.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-__all__ = ["multipliers_of", "renamed"]
+__all__ = ["Original", "multipliers_of", "opened", "renamed"]
 
 _PARTS = {
     "begin_conv": "begin",
@@ -28,10 +30,60 @@ _PARTS = {
 _UNIT = re.compile(r"(\d+)_(\d+)_(conv|norm)")
 
 
+@dataclass(frozen=True, eq=False)
+class Original:
+    """What an original checkpoint holds.
+
+    Args:
+        weights: Tensors by their original names.
+        ema: Their moving average by the same names, or None.
+    """
+
+    weights: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor] | None
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The fields of a network that its shapes tell."""
+        return {"channels": self.weights["begin_conv.weight"].shape[0], "multipliers": multipliers_of(self.weights)}
+
+    def train(self) -> dict[str, Any]:
+        """The settings of a training that the file decides: whether there is a moving average."""
+        return {"ema": 0.999 if self.ema else 0.0}
+
+
+def opened(content: Any, mark: str) -> Original | None:
+    """Read a checkpoint of the originals.
+
+    They save a list, of which the first is the network's tensors, and in NCSNv2 the last may be those of the moving
+    average; between them is the state of the optimizer. A plain dictionary of tensors will do too. The names may carry
+    the `module.` of a network on several devices.
+
+    Args:
+        content: What was read from the file.
+        mark: A tensor that tells the network from others.
+
+    Returns:
+        The tensors, or None if this is no such checkpoint.
+    """
+    parts = content if isinstance(content, (list, tuple)) else [content]
+    groups = [group for part in parts if (group := _tensors(part)) and "begin_conv.weight" in group]
+    if not groups or mark not in groups[0]:
+        return None
+    return Original(groups[0], groups[1] if len(groups) > 1 else None)
+
+
+def _tensors(part: Any) -> dict[str, Tensor] | None:
+    """A dictionary of tensors alone, without the prefix; None for anything else."""
+    if not isinstance(part, Mapping) or not all(isinstance(value, Tensor) for value in part.values()):
+        return None
+    return {str(name).removeprefix("module."): value for name, value in part.items()}
+
+
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights under the names of a `RefineNet`, rows of levels turned round, in float32.
 
-    A name that no checkpoint of the originals has is kept, for the caller to refuse.
+    A tensor that the originals do not have stays, for the caller to refuse.
     """
     deepest = "res31.0.conv1.weight" in weights
     out = {}

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": ("fokker.cli.check:check", "Run the conformance kit on components."),
     "new-plugin": ("fokker.cli.new_plugin:new_plugin", "Write a plugin package whose tests already pass."),
     "report": ("fokker.cli.report:report", "Write one page that shows a run."),
+    "convert": ("fokker.cli.convert:convert", "Take in published weights as a run."),
     "completion": ("fokker.cli.completion:completion", "Print a script that completes fokker's commands in a shell."),
 }
 """fokker's own commands in the order of `fokker --help`: where each is, and what the help says of it."""
