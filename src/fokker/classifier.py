@@ -9,6 +9,7 @@ One is a network trained by an objective that teaches classes; of a mixture of G
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from fokker.exact import Mixture
@@ -59,11 +60,12 @@ class NetworkClassifier(Classifier):
         self.model = model
 
     def log_prob(self, x: Tensor, t: Tensor | float) -> Tensor:
-        """Log-softmax of the network's answer, computed in the precision of its weights."""
+        """Log-softmax of the network's answer, where the state is and in its precision, float32 at least."""
+        at = x.to(torch.promote_types(x.dtype, torch.float32))
         weight = next(self.model.backbone.parameters())
-        if weight.device != x.device:
-            self.model.backbone.to(x.device)
-        return self.model.answer(x.to(weight.dtype), t).log_softmax(1).to(x.dtype)
+        if (weight.device, weight.dtype) != (at.device, at.dtype):
+            self.model.backbone.to(at.device, at.dtype)
+        return self.model.answer(at, t).log_softmax(1).to(x.dtype)
 
 
 class MixtureClassifier(Classifier):

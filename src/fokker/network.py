@@ -78,8 +78,8 @@ class Network(ABC):
         Returns:
             A module with `forward(x, label, cond=None)`: `x` (B, *D), `label` (B,) floating or int64, `cond` a
             mapping of batch-first tensors or None; the output has the shape of `x`, or is (B, classes), as `answers`
-            says. A network that is told classes takes the label `spec.classes`, and `cond` without labels, for "no
-            label".
+            says. A network that is told classes takes the label `spec.classes` too, and `cond` without labels, both
+            for "no label", if it is to be trained with `train.label_dropout`.
 
         Raises:
             ConfigError: If the network cannot take this event shape, with what would fit.

@@ -25,7 +25,7 @@ from fokker.run.folder import Run, open_run
 __all__ = ["ByClassifier", "ClassifierGuided"]
 
 _BEYOND = 1.4
-"""How far the log-SNR of a model may go beyond that of a classifier, at either end: twice or half the noise."""
+"""How far the log-SNR of a model may fall below that of a classifier: twice the noise."""
 
 Cond = Mapping[str, Tensor] | None
 
@@ -42,7 +42,8 @@ class ByClassifier(Guidance):
 
     The classifier is a run of its own, trained with the objective `classifier` on data of the same shape, classes and
     transforms. Its perturbation may be another one: it is asked at the time of equal log-SNR, with the state scaled
-    to its alpha. One evaluation of the model, and one of the classifier with its gradient.
+    to its alpha, and at its own least noise about states with less than that. One evaluation of the model, and one of
+    the classifier with its gradient.
 
     Args:
         run: Folder of the classifier's run; its last checkpoint's averaged weights are taken.
@@ -158,16 +159,15 @@ def _divided(change: Tensor, alpha: Scale) -> Tensor:
 
 
 def _refuse_other_levels(own: Perturbation, other: Perturbation) -> None:
-    """Refuse a model whose noise levels a classifier was not trained at."""
+    """Refuse a model with more noise than a classifier was trained at."""
     if own == other:
         return
-    ends = [p.log_snr(torch.tensor([1.0, p.t_min], dtype=torch.float64)).tolist() for p in (own, other)]
-    (low, high), (wanted_low, wanted_high) = ends
-    if wanted_low < low - _BEYOND or wanted_high > high + _BEYOND:
+    ends = [float(p.log_snr(torch.ones((), dtype=torch.float64))) for p in (own, other)]
+    low, wanted = ends
+    if wanted < low - _BEYOND:
         raise ConfigError(
-            f"The classifier knows log-SNRs from {low:.3g} to {high:.3g} ({type(own).__name__}), and the model goes "
-            f"from {wanted_low:.3g} to {wanted_high:.3g} ({type(other).__name__}); train a classifier with the "
-            "model's perturbation."
+            f"The classifier knows log-SNRs down to {low:.3g} ({type(own).__name__}), and the model goes down to "
+            f"{wanted:.3g} ({type(other).__name__}); train a classifier with the model's perturbation."
         )
 
 
