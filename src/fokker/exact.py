@@ -130,6 +130,11 @@ class Mixture(ExactModel):
         off, v, _, _ = self._whiten(x, t)
         return self._component_log_probs(off, v, self._parameters(x)[3]).logsumexp(1)
 
+    def log_shares(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """Logarithms of the components' responsibilities, log p(k | x_t = x), (B, K)."""
+        off, v, _, _ = self._whiten(x, t)
+        return self._component_log_probs(off, v, self._parameters(x)[3]).log_softmax(1)
+
     def score(self, x: Tensor, t: Tensor | float) -> Tensor:
         """Responsibility-weighted -V^-1 (x - alpha m), (B, *D)."""
         off, v, _, _ = self._whiten(x, t)

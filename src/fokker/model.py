@@ -70,14 +70,24 @@ class NetworkModel(ScoreModel):
         """Scale, evaluate the network, read; see `ScoreModel`."""
         p = self._perturbation
         alpha, sigma = p.scales(t, x)
-        label = self._label(t, x)
-
-        def answer(x: Tensor) -> Tensor:
-            output: Tensor = self.backbone(self.parameterization.inputs(x, alpha, sigma), label, cond)
-            return output
-
-        output = _gradient(answer, x) if self.parameterization.differentiates else answer(x)
+        differentiated = self.parameterization.differentiates
+        output = _gradient(lambda at: self.answer(at, t, cond), x) if differentiated else self.answer(x, t, cond)
         return self.parameterization.predict(output, x, alpha, sigma, rates_at(p, t, x))
+
+    def answer(self, x: Tensor, t: Tensor | float, cond: Cond = None) -> Tensor:
+        """What the network says at noisy data, as it is.
+
+        Args:
+            x: Noisy data, (B, *D), which the parameterization scales.
+            t: See `ScoreModel`.
+            cond: See `ScoreModel`.
+
+        Returns:
+            The network's output: (B, *D), or the logits of classes, (B, classes); see `fokker.network.Network.answers`.
+        """
+        alpha, sigma = self._perturbation.scales(t, x)
+        output: Tensor = self.backbone(self.parameterization.inputs(x, alpha, sigma), self._label(t, x), cond)
+        return output
 
     def _label(self, t: Tensor | float, x: Tensor) -> Tensor:
         host = torch.as_tensor(t, dtype=torch.float64, device="cpu")

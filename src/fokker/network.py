@@ -11,15 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Condition", "DataSpec", "Network", "Published"]
+__all__ = ["Answer", "Condition", "DataSpec", "Network", "Published"]
 
 Condition: TypeAlias = "Mapping[str, Tensor] | None"
 """What a model is conditioned on: named tensors, batch first; class labels are `cond["label"]`, int64, (B,)."""
+
+
+Answer: TypeAlias = Literal["data", "classes"]
+"""What a network answers with and an objective teaches: `data`, an output of the shape of `x` that a parameterization
+reads, or `classes`, the logits of each class, (B, classes)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Network(ABC):
     kind: ClassVar[str] = "network"
     reads_levels: ClassVar[bool] = False
     """Whether its label must be the level of a table, int64, as the label `index` gives it."""
+    answers: ClassVar[Answer] = "data"
+    """What its output is; a network that answers with classes is told none."""
 
     @property
     def examples(self) -> "tuple[DataSpec, ...]":
@@ -105,7 +112,9 @@ class Network(ABC):
 
         Returns:
             A module with `forward(x, label, cond=None)`: `x` (B, *D), `label` (B,) floating or int64, `cond` a
-            mapping of batch-first tensors or None; the output has the shape of `x`.
+            mapping of batch-first tensors or None; the output has the shape of `x`, or is (B, classes), as `answers`
+            says. A network that is told classes takes the label `spec.classes` too, and `cond` without labels, both
+            for "no label", if it is to be trained with `train.label_dropout`.
 
         Raises:
             ConfigError: If the network cannot take this event shape, with what would fit.

@@ -15,6 +15,7 @@ from torch import Tensor
 from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.model import ScoreModel
+from fokker.network import Answer
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
 from fokker.prediction import Prediction
@@ -36,6 +37,8 @@ class Objective(ABC):
     """Whether it learns from data without noise too; what is learned from the noise is nothing where that vanishes."""
     differentiates: ClassVar[bool] = False
     """Whether it differentiates the model's answers in the data, so that training differentiates them twice."""
+    teaches: ClassVar[Answer] = "data"
+    """What the network learns to answer with: `classes` asks the model by `fokker.model.NetworkModel.answer`."""
 
     def check(self, event_shape: tuple[int, ...]) -> None:
         """Refuse data that it is not made for, before any work; nothing is refused unless a subclass says so.

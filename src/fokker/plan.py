@@ -340,6 +340,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             name = type(plan.network).__name__
             problems.append(Problem("label", f"{name} is told the level of a table; use the label 'index'."))
     problems += _without_noise(plan)
+    problems += _taught(plan)
     if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
         reason = "a compiled network has first derivatives only, and this training needs second ones"
         problems.append(Problem("train.compile", f"train.compile = true cannot be had here: {reason}; leave it out."))
@@ -399,6 +400,36 @@ def _dry_run(plan: Plan) -> None:
                 f"The sampler does not stay finite at t = {t:.4g}, whatever the network; take more steps, end the grid "
                 "earlier, or choose another sampler."
             )
+
+
+def _taught(plan: Plan) -> list[Problem]:
+    """Whether the network answers with what the objective teaches, and what goes with classes."""
+    network, objective, train = plan.network, plan.objective, plan.train
+    names = type(objective).__name__, type(network).__name__
+    if network.answers != objective.teaches:
+        way_out = {
+            "classes": "use a network such as 'conv-classifier' or 'mlp-classifier'",
+            "data": "use the objective 'classifier', or a network such as 'unet' or 'mlp'",
+        }[objective.teaches]
+        message = f"{names[0]} teaches {objective.teaches}, and {names[1]} answers with {network.answers}; {way_out}."
+        return [Problem("network", message)]
+    if network.answers == "data":
+        return []
+    found: list[Problem] = []
+    if not train.labels:
+        message = f"{names[0]} learns from class labels; set train.labels = true, on data that has some."
+        found.append(Problem("train.labels", message))
+    if train.label_dropout:
+        message = f"{names[0]} learns from class labels and would be taught none; leave train.label_dropout out."
+        found.append(Problem("train.label_dropout", message))
+    if train.preview_every:
+        message = "A classifier has no samples to show; leave train.preview_every out."
+        found.append(Problem("train.preview_every", message))
+    if plan.parameterization.differentiates:
+        name = type(plan.parameterization).__name__
+        message = f"{name} reads a network's gradient, and {names[1]} answers with classes; use 'edm' or 'eps'."
+        found.append(Problem("parameterization", message))
+    return found
 
 
 def _without_noise(plan: Plan) -> list[Problem]:

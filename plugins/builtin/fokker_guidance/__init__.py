@@ -27,3 +27,12 @@ def fokker_register(registry: Any) -> None:
         "fokker_guidance:recipes/digits-classifier-free.toml",
         summary="Digits by class, for classifier-free guidance.",
     )
+    registry.guidance("classifier", "fokker_guidance.classifier:ByClassifier", summary="A class, by a classifier.")
+    registry.objective(
+        "classifier", "fokker_guidance.objective:CrossEntropy", summary="Cross-entropy of the class of noisy data."
+    )
+    registry.recipe(
+        "digits-classifier",
+        "fokker_guidance:recipes/digits-classifier.toml",
+        summary="A noise-conditional classifier of digits, for classifier guidance.",
+    )

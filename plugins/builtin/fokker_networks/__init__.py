@@ -27,3 +27,13 @@ def fokker_register(registry: "Registry") -> None:
     registry.network(
         "unet", "fokker_networks.unet:UNet", summary="Convolutional U-Net in one, two or three spatial dimensions."
     )
+    registry.network(
+        "mlp-classifier",
+        "fokker_networks.mlp_classifier:MLPClassifier",
+        summary="Multilayer perceptron that tells classes of noisy data apart.",
+    )
+    registry.network(
+        "conv-classifier",
+        "fokker_networks.conv_classifier:ConvClassifier",
+        summary="Convolutions that tell classes of noisy data apart, in one to three spatial dimensions.",
+    )

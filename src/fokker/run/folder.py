@@ -27,6 +27,7 @@ from fokker.plan import Plan, resolve
 from fokker.run import checkpoint as checkpoints
 
 if TYPE_CHECKING:
+    from fokker.classifier import NetworkClassifier
     from fokker.model import NetworkModel
     from fokker.plugins.host import Host
     from fokker.plugins.registry import Provider, Registry
@@ -125,7 +126,40 @@ class Run:
 
         Raises:
             RunError: If the checkpoint is missing or damaged, or belongs to another network.
+            ConfigError: If the network answers with classes, of which no samples or likelihoods can be had.
         """
+        if self.plan.network.answers != "data":
+            raise ConfigError(
+                f"{self.path} is a classifier, which has nothing to sample; guide a model of the data with it: "
+                f"--guidance \"classifier:run='{self.path}'\"."
+            )
+        return self._network(checkpoint, raw_weights=raw_weights, device=device)
+
+    def classifier(
+        self, *, checkpoint: str | None = None, raw_weights: bool = False, device: torch.device | str = "cpu"
+    ) -> "NetworkClassifier":
+        """The trained classifier in evaluation mode.
+
+        Args:
+            checkpoint: See `checkpoint`.
+            raw_weights: Take the weights themselves instead of their moving average.
+            device: Where to put it.
+
+        Raises:
+            RunError: If the checkpoint is missing or damaged, or belongs to another network.
+            ConfigError: If the network does not answer with classes.
+        """
+        from fokker.classifier import NetworkClassifier
+
+        if self.plan.network.answers != "classes" or self.spec.classes is None:
+            raise ConfigError(
+                f"{self.path} is not a classifier; train one with the objective 'classifier', as the recipe "
+                "digits-classifier does."
+            )
+        model = self._network(checkpoint, raw_weights=raw_weights, device=device)
+        return NetworkClassifier(model, self.spec.event_shape, self.spec.classes)
+
+    def _network(self, checkpoint: str | None, *, raw_weights: bool, device: torch.device | str) -> "NetworkModel":
         group = "weights" if raw_weights or not self.plan.train.ema else "ema"
         place = self.checkpoint(checkpoint)
         loaded = checkpoints.load(place, group)

@@ -7,7 +7,7 @@ four Gauss-Hermite nodes of a normal number integrate polynomials up to the seve
 quadratic in a model that is affine in its state is one of the fourth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -179,6 +179,7 @@ class Expectation:
         data: Makes examples (N, *D) of such numbers (N, k).
         draws: What the objective draws for one example.
         nodes: Nodes of each number of a draw, by draw.
+        cond: Makes the conditions of such numbers, if there are any.
         turn: Maps all numbers, those of the data and then those of the draws, (N, k), to others of the same law; where
             nodes lie is a choice, and another one can have a symmetry that this one has not.
 
@@ -195,6 +196,7 @@ class Expectation:
         draws: Sequence[Draw],
         *,
         nodes: Sequence[int],
+        cond: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
         turn: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         drawn = [each for draw, n in zip(draws, nodes, strict=True) for each in rules_of(draw, n)]
@@ -203,6 +205,7 @@ class Expectation:
         n, used = len(points), len(numbers)
         self._objective, self._weights = objective, rule.weights
         self._x0 = data(points[:, :used])
+        self._cond = None if cond is None else cond(points[:, :used])
         self._t = torch.full((n,), t, dtype=torch.float64)
         self._draws = []
         for draw in draws:
@@ -212,4 +215,5 @@ class Expectation:
 
     def __call__(self, model: ScoreModel) -> Tensor:
         """The expected loss, (), differentiable in the model's parameters."""
-        return (self._weights * self._objective.loss(model, self._x0, self._t, Handed(self._draws))).sum()
+        losses = self._objective.loss(model, self._x0, self._t, Handed(self._draws), self._cond)
+        return (self._weights * losses).sum()

@@ -60,13 +60,14 @@ def some_data(network: Network) -> str:
 
 @suite.check(over={"x".join(map(str, shape)): shape for shape in EVENT_SHAPES})
 def event_shape(network: Network, shape: tuple[int, ...]) -> None:
-    """Gives finite numbers of the shape and precision of its input, for one example and for several."""
+    """Gives finite numbers of the shape of its input, or one for each class, for one example and for several."""
     spec = _accepted(network, shape)
     backbone = _trained(network, spec).eval()
     for n in (1, 3):
         x, label, cond = _inputs(spec, n, torch.float32)
         out = _run(backbone, x, label, cond)
-        expect(out.shape == x.shape, f"gives {tuple(out.shape)} for an input of shape {tuple(x.shape)}")
+        expected = x.shape if network.answers == "data" else (n, spec.classes)
+        expect(out.shape == expected, f"gives {tuple(out.shape)} for an input of shape {tuple(x.shape)}")
         expect(out.dtype == x.dtype, f"gives {out.dtype} for an input of {x.dtype}")
         expect(bool(out.isfinite().all()), "gives a value that is not finite")
 
@@ -203,17 +204,28 @@ def moves(network: Network) -> None:
 
 @suite.check
 def classes(network: Network) -> None:
-    """Tells classes apart, if it can be built for classes."""
+    """Is told classes apart, and "no class" in one way, if it can be built for classes; not if it answers with them."""
     spec = _spec(network, classes=_CLASSES)
     if spec.classes is None:
         raise NotApplicable("it refuses data with classes")
     backbone = _trained(network, spec).double().eval()
     x, label, cond = _inputs(spec, 1, torch.float64)
     outs = [_run(backbone, x, label, {**cond, "label": torch.tensor([k])}) for k in range(_CLASSES)]
+    if network.answers == "classes":
+        for k in (1, 2):
+            same(outs[k], outs[0], "the answer of a network that should find the class by itself, told another class,")
+        return
     for a, b in ((0, 1), (0, 2), (1, 2)):
         expect(
             not torch.equal(outs[a], outs[b]), f"is built for {_CLASSES} classes and gives {a} and {b} the same output"
         )
+
+    try:
+        named = _run(backbone, x, label, {**cond, "label": torch.tensor([_CLASSES])})
+        unnamed = _run(backbone, x, label, {k: c for k, c in cond.items() if k != "label"})
+    except Exception:  # not every network takes examples without a class
+        return
+    close(unnamed, named, "the output without a label, beside that for the class after the last,", atol=1e-9)
 
 
 @suite.check

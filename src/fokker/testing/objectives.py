@@ -18,59 +18,61 @@ from fokker.noise import Noise, PerSample, Seeded
 from fokker.objective import Objective
 from fokker.parameterization import Eps
 from fokker.perturbation import Perturbation
-from fokker.prediction import Prediction
 from fokker.testing.check import NotApplicable, Suite, expect, refused
 from fokker.testing.compare import close, same
 from fokker.testing.expectation import Draw, Handed, Logged
-from fokker.testing.optimum import AffineWorld, Family, NotQuadratic, TwoModes, choices_of_nodes, normals
+from fokker.testing.optimum import AffineWorld, NotQuadratic, TwoClasses, TwoModes, choices_of_nodes, normals
 from fokker.testing.worlds import EVENT_SHAPES, PERTURBATIONS, WITHOUT_NOISE, normal
 from fokker.weighting import EDMWeight, MinSNR, Simple, Weighting
 
 __all__ = ["suite"]
 
-_EVENT = (4,)
+_EVENT, _CLASSES = (4,), 3
+Cond = Mapping[str, Tensor] | None
+
 _EVERYWHERE = {**PERTURBATIONS, **WITHOUT_NOISE}
 _LAST = 1 - 2**-53
 """The largest of the numbers that times are made of."""
 
 
 class _Backbone(nn.Module):
-    """A small smooth network for any event, told the time and the class."""
+    """A small smooth network for any event, told the time and the class.
 
-    def __init__(self, event_shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        super().__init__()
-        d = prod(event_shape)
-        self.inner = nn.Parameter(normal(d, 3, seed=4).to(dtype) / d**0.5)
-        self.outer = nn.Parameter(normal(3, d, seed=5).to(dtype))
-
-    def forward(self, x: Tensor, label: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
-        told = label if cond is None or "label" not in cond else label + cond["label"]
-        return ((x.flatten(1) @ self.inner + told[:, None]).tanh() @ self.outer).view_as(x)
-
-
-class _Watched(ScoreModel):
-    """A model that remembers whether gradients were asked for in the data.
+    It remembers whether gradients were asked for in the data, and whether it was told a class.
 
     Args:
-        model: The model.
+        event_shape: Shape of its input.
+        dtype: Of its parameters.
+        classes: Number of its outputs, if they are not those of its input.
     """
 
-    def __init__(self, model: ScoreModel) -> None:
-        self._model, self.asked = model, False
+    def __init__(self, event_shape: tuple[int, ...], dtype: torch.dtype, classes: int | None) -> None:
+        super().__init__()
+        d = prod(event_shape)
+        self.asked = self.told = False
+        self.inner = nn.Parameter(normal(d, 3, seed=4).to(dtype) / d**0.5)
+        self.outer = nn.Parameter(normal(3, d if classes is None else classes, seed=5).to(dtype))
+        self._classes = classes
 
-    @property
-    def perturbation(self) -> Perturbation:
-        return self._model.perturbation
-
-    def __call__(self, x: Tensor, t: Tensor | float, cond: Mapping[str, Tensor] | None = None) -> Prediction:
+    def forward(self, x: Tensor, label: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
         self.asked |= x.requires_grad
-        return self._model(x, t, cond)
+        told = label
+        if cond is not None and "label" in cond:
+            self.told, told = True, label + cond["label"]
+        out = (x.flatten(1) @ self.inner + told[:, None]).tanh() @ self.outer
+        return out.view_as(x) if self._classes is None else out
 
 
 def _network(
-    p: Perturbation, event_shape: tuple[int, ...] = _EVENT, dtype: torch.dtype = torch.float64
+    objective: Objective, p: Perturbation, event_shape: tuple[int, ...] = _EVENT, dtype: torch.dtype = torch.float64
 ) -> NetworkModel:
-    return NetworkModel(_Backbone(event_shape, dtype), p, Eps(), Time())
+    classes = _CLASSES if objective.teaches == "classes" else None
+    return NetworkModel(_Backbone(event_shape, dtype, classes), p, Eps(), Time())
+
+
+def _cond(objective: Objective, n: int) -> dict[str, Tensor] | None:
+    """Classes of n examples, if it teaches them; others are checked without."""
+    return {"label": torch.arange(n) % _CLASSES} if objective.teaches == "classes" else None
 
 
 def _observe(objective: Objective) -> list[object]:
@@ -80,7 +82,7 @@ def _observe(objective: Objective) -> list[object]:
     for p in accepted[:1] + accepted[1:][-1:]:  # one without and one with levels, if it takes both
         t = objective.times(p, u)
         cond = {"label": torch.arange(9) % 3}
-        found += [t, objective.loss(_network(p), normal(9, *_EVENT), t, Seeded(0), cond).detach()]
+        found += [t, objective.loss(_network(objective, p), normal(9, *_EVENT), t, Seeded(0), cond).detach()]
     return found
 
 
@@ -109,9 +111,9 @@ def finite_losses(objective: Objective, perturbation: Perturbation) -> None:
     u = torch.tensor([0.0, 0.1, 0.5, 0.9, _LAST], dtype=torch.float64)
     t = _times(objective, perturbation, u)
     for dtype in (torch.float64, torch.float32):
-        model = _network(perturbation, dtype=dtype)
+        model = _network(objective, perturbation, dtype=dtype)
         x0 = normal(len(t), *_EVENT).to(dtype)
-        loss = refused(partial(objective.loss, model, x0, t, Seeded(0)))
+        loss = refused(partial(objective.loss, model, x0, t, Seeded(0), _cond(objective, len(t))))
         _check_loss(loss, x0)
         expect(loss.requires_grad, "gives a loss that cannot be differentiated in the model's parameters")
         loss.sum().backward()
@@ -126,14 +128,15 @@ def event_shape(objective: Objective, shape: tuple[int, ...]) -> None:
     """Gives a finite loss per example, (B,), of events of this shape."""
     p, t = _some(objective, 3)
     x0 = normal(3, *shape)
-    _check_loss(refused(lambda: objective.loss(_network(p, shape), x0, t, PerSample(0, range(3), shape))), x0)
+    noise, cond = PerSample(0, range(3), shape), _cond(objective, 3)
+    _check_loss(refused(lambda: objective.loss(_network(objective, p, shape), x0, t, noise, cond)), x0)
 
 
 @suite.check
 def replayable(objective: Objective) -> None:
     """Gives the same loss for the same noise, and leaves the global generator alone."""
     p, t = _some(objective, 6)
-    model, x0 = _network(p), normal(6, *_EVENT)
+    model, x0 = _network(objective, p), normal(6, *_EVENT)
     torch.manual_seed(1)
     first, state = _loss(objective, model, x0, t), torch.get_rng_state()
     torch.manual_seed(2)
@@ -146,7 +149,7 @@ def replayable(objective: Objective) -> None:
 def input_untouched(objective: Objective) -> None:
     """Leaves the data, the times, the conditions and the model's parameters as they are, without gradients."""
     p, t = _some(objective, 6)
-    model, x0, cond = _network(p), normal(6, *_EVENT), {"label": torch.arange(6)}
+    model, x0, cond = _network(objective, p), normal(6, *_EVENT), {"label": torch.arange(6) % _CLASSES}
     kept = x0.clone(), t.clone(), cond["label"].clone()
     weights = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     objective.loss(model, x0, t, _noise(range(6)), cond)
@@ -164,7 +167,7 @@ def input_untouched(objective: Objective) -> None:
 def without_gradients(objective: Objective) -> None:
     """Gives the same loss under torch.no_grad and for a model whose parameters take no gradient, as in validation."""
     p, t = _some(objective, 6)
-    model, x0 = _network(p), normal(6, *_EVENT)
+    model, x0 = _network(objective, p), normal(6, *_EVENT)
     expected = _loss(objective, model, x0, t)
     with torch.no_grad():
         found = _loss(objective, model, x0, t)
@@ -178,9 +181,9 @@ def without_gradients(objective: Objective) -> None:
 def differentiates(objective: Objective) -> str:
     """Says whether it differentiates the model's answers in the data."""
     p, t = _some(objective, 6)
-    watched = _Watched(_network(p))
-    objective.loss(watched, normal(6, *_EVENT), t, _noise(range(6)))
-    if watched.asked:
+    model = _network(objective, p)
+    objective.loss(model, normal(6, *_EVENT), t, _noise(range(6)), _cond(objective, 6))
+    if model.backbone.asked:
         expect(objective.differentiates, "asks for gradients in the data: say differentiates = True")
         return "it does"
     expect(not objective.differentiates, "says that it differentiates, and asks for no gradients in the data")
@@ -192,7 +195,7 @@ def examples_independent(objective: Objective) -> None:
     """Gives an example the same loss alone, in another place, and beside other examples."""
     n = 6
     p, t = _some(objective, n)
-    model, x0, cond = _network(p), normal(n, *_EVENT), {"label": torch.arange(n) % 3}
+    model, x0, cond = _network(objective, p), normal(n, *_EVENT), {"label": torch.arange(n) % 3}
 
     def loss(index: list[int], data: Tensor) -> Tensor:
         here = {"label": cond["label"][index]}
@@ -213,7 +216,7 @@ def draws_are_used(objective: Objective) -> str:
     """Draws nothing without an effect on some loss."""
     n = 64
     p, t = _some(objective, n)
-    model, x0, cond = _network(p), normal(n, *_EVENT), {"label": torch.arange(n) % 3}
+    model, x0, cond = _network(objective, p), normal(n, *_EVENT), {"label": torch.arange(n) % 3}
     logged = Logged(Seeded(0))
     expected = objective.loss(model, x0, t, logged, cond).detach()
     for k, draw in enumerate(logged.draws):
@@ -226,12 +229,14 @@ def draws_are_used(objective: Objective) -> str:
 
 @suite.check
 def conditions_are_passed_on(objective: Objective) -> None:
-    """Passes the conditions on to the model."""
+    """Passes the conditions on to the model, but for a class that it should find by itself."""
     n = 16
     p, t = _some(objective, n)
-    model, x0 = _network(p), normal(n, *_EVENT)
+    model, x0 = _network(objective, p), normal(n, *_EVENT)
     losses = [objective.loss(model, x0, t, _noise(range(n)), {"label": torch.full((n,), k)}).detach() for k in (0, 1)]
     expect(not torch.equal(*losses), "gives the same loss whatever the class: the model does not get the conditions")
+    if objective.teaches == "classes":
+        expect(not model.backbone.told, "tells the model the class that it should find by itself")
 
 
 @suite.check
@@ -241,7 +246,7 @@ def weighting_is_applied_once(objective: Objective) -> None:
     if not names:
         raise NotApplicable("it has no field that is a weighting")
     p, t = _some(objective, 6)
-    model, x0 = _network(p), normal(6, *_EVENT)
+    model, x0 = _network(objective, p), normal(6, *_EVENT)
     for name in names:
         found = []
         for weighting in (Simple(), EDMWeight(), MinSNR(gamma=0.5)):
@@ -256,10 +261,11 @@ def weighting_is_applied_once(objective: Objective) -> None:
 @suite.check(over=_EVERYWHERE)
 def optimum_on_gaussian_data(objective: Objective, perturbation: Perturbation) -> str | None:
     """Is least, among affine scores, at the exact score of Gaussian data."""
+    _teaches_data(objective)
     kind = None
     for t in _some_times(objective, perturbation):
         world = AffineWorld(perturbation, t)
-        draws = _draws(objective, world.family, t)
+        draws = _draws(objective, world.family, world.family.exact.event_shape, t)
         loss = world.expectation(objective, draws)
         try:
             off = world.minimum(loss) / world.slope.repeat(3)
@@ -288,9 +294,10 @@ def optimum_on_gaussian_data(objective: Objective, perturbation: Perturbation) -
 @suite.check(over=_EVERYWHERE)
 def optimum_on_two_modes(objective: Objective, perturbation: Perturbation) -> None:
     """Is least at the exact score of data with two modes, among its changes by 1, x and sin x, if it is quadratic."""
+    _teaches_data(objective)
     for t in _some_times(objective, perturbation):
         world = TwoModes(perturbation, t)
-        draws = _draws(objective, world.family, t)
+        draws = _draws(objective, world.family, world.family.exact.event_shape, t)
         found: list[Tensor] = []
         for nodes in choices_of_nodes(draws):
             try:
@@ -305,11 +312,35 @@ def optimum_on_two_modes(objective: Objective, perturbation: Perturbation) -> No
             expect(False, f"is lowered at t = {t:.4g} by adding {a:.3g} + {b:.3g} x + {c:.3g} sin x to the exact score")
 
 
-def _draws(objective: Objective, model: Family, t: float) -> list[Draw]:
+@suite.check(over=_EVERYWHERE)
+def optimum_on_two_classes(objective: Objective, perturbation: Perturbation) -> None:
+    """Is least at the exact probabilities of two classes, among changes by 1, x and sin x, if it teaches classes."""
+    if objective.teaches != "classes":
+        raise NotApplicable("it teaches no classes")
+    for t in _some_times(objective, perturbation):
+        world = TwoClasses(perturbation, t)
+        draws = _draws(objective, world.model, (1,), t, {"label": torch.zeros(1, dtype=torch.int64)})
+        loss = world.expectation(objective, draws)
+        gradient, scale = world.gradient(loss), world.gradient(loss, 1.5)
+        off = float(gradient.abs().max() / scale.abs().max())
+        expect(
+            off < 1e-3,
+            f"has a gradient at the exact probabilities at t = {t:.4g} that is {off:.2g} of the one at wrong ones",
+        )
+
+
+def _teaches_data(objective: Objective) -> None:
+    if objective.teaches != "data":
+        raise NotApplicable(f"it teaches {objective.teaches}, not a score")
+
+
+def _draws(
+    objective: Objective, model: ScoreModel, event_shape: tuple[int, ...], t: float, cond: Cond = None
+) -> list[Draw]:
     """What is drawn for one example."""
     logged = Logged(Seeded(0))
-    x0 = torch.zeros(1, *model.exact.event_shape, dtype=torch.float64)
-    refused(lambda: objective.loss(model, x0, torch.full((1,), t, dtype=torch.float64), logged))
+    x0 = torch.zeros(1, *event_shape, dtype=torch.float64)
+    refused(lambda: objective.loss(model, x0, torch.full((1,), t, dtype=torch.float64), logged, cond))
     return logged.draws
 
 
@@ -356,7 +387,7 @@ def _noise(index: range | list[int]) -> Noise:
 
 
 def _loss(objective: Objective, model: ScoreModel, x0: Tensor, t: Tensor) -> Tensor:
-    return objective.loss(model, x0, t, _noise(range(len(x0)))).detach()
+    return objective.loss(model, x0, t, _noise(range(len(x0))), _cond(objective, len(x0))).detach()
 
 
 def _check_loss(loss: Tensor, x0: Tensor) -> None:

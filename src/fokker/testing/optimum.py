@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fokker.exact import Gaussian, Mixture
-from fokker.model import ScoreModel, rates_at
+from fokker.label import Time
+from fokker.model import NetworkModel, ScoreModel, rates_at
 from fokker.objective import Objective
+from fokker.parameterization import Eps
 from fokker.perturbation import Perturbation
 from fokker.prediction import Prediction
 from fokker.testing.check import expect
 from fokker.testing.expectation import Draw, Expectation, Rule, normal_rule
 
-__all__ = ["AffineWorld", "Family", "NotQuadratic", "TwoModes", "World", "choices_of_nodes", "normals"]
+__all__ = ["AffineWorld", "Family", "NotQuadratic", "TwoClasses", "TwoModes", "World", "choices_of_nodes", "normals"]
 
 _MEANS, _VARIANCES = (1.0, -0.5), (0.3, 1.5)
 _MODES = ((0.6, -1.0, 0.5), (0.4, 1.0, 0.3))
@@ -188,6 +190,49 @@ class TwoModes(World):
         """Examples of the number of a mode and a standard normal number, (N, 2)."""
         k = numbers[:, 0].long()
         return (self.means[k] + self.variances[k].sqrt() * numbers[:, 1])[:, None]
+
+
+class TwoClasses:
+    """Data of one dimension and two classes, and networks whose logits are about the exact ones.
+
+        log p(y | x) + theta . (1, u, sin u) for class 1,    u the scaled state
+
+    Args:
+        perturbation: The perturbation.
+        t: The time.
+    """
+
+    def __init__(self, perturbation: Perturbation, t: float) -> None:
+        self._modes, self._t = TwoModes(perturbation, t), t
+        self._logits = _Logits(self._modes)
+        self.model = NetworkModel(self._logits, perturbation, Eps(), Time())
+
+    def expectation(self, objective: Objective, draws: list[Draw]) -> Expectation:
+        """The expected loss."""
+        modes, nodes = self._modes, [_MANY] * len(draws)
+        numbers = [Rule(torch.arange(2.0, dtype=torch.float64), modes.weights), normal_rule(_MANY)]
+        return Expectation(objective, self._t, numbers, modes.data, draws, nodes=nodes, cond=_class_of)
+
+    def gradient(self, loss: Expectation, at: float = 0.0) -> Tensor:
+        """Of the expected loss in theta where each of them is `at`, (3,)."""
+        self._logits.theta = torch.full((3,), at, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(loss(self.model), self._logits.theta)
+        return gradient
+
+
+class _Logits(nn.Module):
+    def __init__(self, modes: TwoModes) -> None:
+        super().__init__()
+        self._modes, self.theta = modes, torch.zeros(3, dtype=torch.float64)
+
+    def forward(self, x: Tensor, label: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
+        added = torch.einsum("k,knj->nj", self.theta, self._modes.features(x))
+        exact = self._modes.family.exact.log_shares(x, label.double())
+        return exact + torch.cat([torch.zeros_like(added), added], 1)
+
+
+def _class_of(numbers: Tensor) -> dict[str, Tensor]:
+    return {"label": numbers[:, 0].long()}
 
 
 def choices_of_nodes(draws: list[Draw]) -> Iterator[list[int]]:

@@ -1,6 +1,6 @@
 """Networks with one defect each."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fokker.component import component
 from fokker.errors import ConfigError
-from fokker.network import Network
+from fokker.network import DataSpec, Network
 from fokker.perturbation import expand
 
 
@@ -161,6 +161,54 @@ class Told(Backbone):
         return Backbone.forward(self, x + expand(told, x) if self.weights else x, label, cond)
 
 
+class Classes(Dense):
+    __doc__ = Dense.__doc__
+    answers: ClassVar[Literal["data", "classes"]] = "classes"
+
+    def build(self, spec):
+        if spec.classes is None:
+            raise ConfigError("Classes tells classes apart; choose data with some.")
+        return self.module()(spec, self.width)
+
+    def module(self):
+        return ClassesBackbone
+
+
+class ClassesBackbone(Backbone):
+    def __init__(self, spec, width):
+        super().__init__(DataSpec(spec.event_shape), width)
+        self.last = nn.Linear(width, spec.classes)
+
+    def forward(self, x, label, cond=None):
+        h = self.first(x.flatten(1)) + (label.to(x.dtype)[:, None] * self.frequencies).sin()
+        return self.last(self.between(h))
+
+
+class Peeking(ClassesBackbone):
+    def forward(self, x, label, cond=None):
+        return super().forward(x + cond["label"].to(x.dtype).mean(), label)
+
+
+class PositionForPosition(ClassesBackbone):
+    def __init__(self, spec, width):
+        super().__init__(spec, width)
+        self.last = nn.Linear(width, spec.numel)
+
+
+class OtherNone(Backbone):
+    def __init__(self, spec, width):
+        super().__init__(spec, width)
+        self.table = nn.Embedding(spec.classes + 1, width) if spec.classes else None
+
+    def forward(self, x, label, cond=None):
+        return super().forward(x, label, cond or {"label": torch.zeros(len(x), dtype=torch.int64)})
+
+
+def with_backbone(base, backbone):
+    """A network that builds this backbone."""
+    return type("Mutant", (base,), {"__doc__": base.__doc__, "module": lambda self: backbone})()
+
+
 class Narrow(Dense):
     __doc__ = Dense.__doc__
 
@@ -183,6 +231,9 @@ MUTANTS = {
     "reads a weight while it is built": (Dense(), mutant(features=read_while_built), "meta-device"),
     "keeps a table that is no buffer": (Dense(), mutant(__init__=plain_tensor, between=with_offset), "moves"),
     "ignores classes": (Dense(), mutant(forward=classless), "classes"),
+    "has two ways to be told no class": (Dense(), with_backbone(Dense, OtherNone), "classes"),
+    "is told the class that it should find": (Classes(), with_backbone(Classes, Peeking), "classes"),
+    "has no output for each class": (Classes(), with_backbone(Classes, PositionForPosition), "event-shape[16]"),
     "ignores a condition": (Conditional(), Unconditional(), "conditions"),
     "ignores its width": (Dense(), Narrow(), "field[width]"),
 }

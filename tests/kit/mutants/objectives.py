@@ -65,6 +65,23 @@ class Flow(Uniform):
         return p.rates(t)
 
 
+@component
+class Classify(Uniform):
+    """-log p(y | x_t)."""
+
+    teaches: ClassVar[Literal["data", "classes"]] = "classes"
+
+    def loss(self, model, x0, t, noise, cond):
+        logits = model.answer(model.perturbation.perturb(x0, t, noise(x0)), t, self.told(cond))
+        return -self.tempered(logits).log_softmax(1).gather(1, cond["label"][:, None]).squeeze(1)
+
+    def told(self, cond):
+        return None
+
+    def tempered(self, logits):
+        return logits
+
+
 def expand(c, x):
     return c.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
 
@@ -247,6 +264,14 @@ def pulled(self, model, x0, t, noise, cond=None):
     return weighted_square(self.weighting, model.perturbation, prediction, x0, eps, t) + 0.1 * pull
 
 
+def told_the_class(self, cond):
+    return cond
+
+
+def sharpened(self, logits):
+    return 1.1 * logits
+
+
 MUTANTS = {
     "trains at times before t_min": (Denoise(), mutant(Denoise, times=from_zero), "times[vp]"),
     "times that depend on each other": (Denoise(), mutant(Denoise, times=stratified), "times[ve]"),
@@ -262,6 +287,8 @@ MUTANTS = {
     "divides by the mean over the batch": (Denoise(), mutant(Denoise, loss=normalised), "examples-independent"),
     "draws what it does not use": (Denoise(), mutant(Denoise, loss=drawn_for_nothing), "draws-are-used"),
     "forgets the conditions": (Denoise(), mutant(Denoise, loss=forgets_cond), "conditions-are-passed-on"),
+    "tells the class": (Classify(), mutant(Classify, told=told_the_class), "conditions-are-passed-on"),
+    "sharpened logits": (Classify(), mutant(Classify, tempered=sharpened), "optimum-on-two-classes[vp]"),
     "a weighting applied twice": (Denoise(), mutant(Denoise, loss=twice), "weighting-is-applied-once"),
     "the sign of eps": (Denoise(), mutant(Denoise, loss=other_sign), "optimum-on-gaussian-data[vp]"),
     "a square without its half": (
