@@ -99,7 +99,7 @@ def told(mean: Tensor, covariance: Tensor) -> str:
     return f"{mean[1]:.3f}, {covariance[1, 1]:.3f}"
 
 
-def plane(host: Host, pictures: Path, n: int = 20_000) -> None:
+def plane(host: Host, pictures: Path, n: int = 8000) -> None:
     """A ring over two modes: histograms, and their total variation from the exact posterior."""
     means = torch.tensor([[1.0, 0.5], [-1.5, -0.5]])
     covariances = torch.tensor([[[1.0, 0.5], [0.5, 1.0]], [[0.6, -0.3], [-0.3, 1.0]]])
@@ -127,7 +127,7 @@ def plane(host: Host, pictures: Path, n: int = 20_000) -> None:
     ):
         guidance = build(host.registry, "guidance", f"posterior:likelihood='{Path(__file__).parent}/ring.py:ring'")
         way, times = build(host.registry, "sampler", spec), LogSNR(end=at_end).times(P, steps)
-        chunks = list(generate(prior, Chain(), DataSpec((2,)), way, times, n=n, guidance=[guidance], batch_size=5000))
+        chunks = list(generate(prior, Chain(), DataSpec((2,)), way, times, n=n, guidance=[guidance], batch_size=4000))
         place = ((torch.cat([c.x for c in chunks]) + reach) / (2 * reach) * cells).long().clamp(0, cells - 1)
         found = torch.bincount(place[:, 0] * cells + place[:, 1], minlength=cells**2).reshape(cells, cells) / n
         print(f"{name}: {distance(found):.3f}, NFE {chunks[0].nfe}", flush=True)
@@ -158,7 +158,7 @@ def measured(run: Run, host: Host, guidance: str, n: int) -> Tensor:
     return next(v for k, v in told.items() if k.endswith(".y"))
 
 
-def digits(run: Run, host: Host, pictures: Path, n: int = 180) -> None:
+def digits(run: Run, host: Host, pictures: Path, n: int = 128) -> None:
     """Three problems of held-out digits: what a reader of digits makes of the answers, and how far they are off."""
     train = run.plan.data.open("train")
     batch = train.fetch(range(len(train)))
@@ -213,7 +213,7 @@ def digits(run: Run, host: Host, pictures: Path, n: int = 180) -> None:
     draw.image_grid(torch.cat(strips), pictures / "inverse-problems-digits.png", limits=(0, 1), columns=16, width=800)
 
 
-def coloured(run: Run, host: Host, pictures: Path, n: int = 180) -> None:
+def coloured(run: Run, host: Host, pictures: Path, n: int = 128) -> None:
     """Colours of grey digits: whose hue they are."""
     held = run.plan.data.open("test").fetch(range(n)).x
     hues = torch.tensor(colours()).float()

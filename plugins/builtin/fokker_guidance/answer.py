@@ -11,7 +11,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from fokker.errors import ConfigError
+from fokker.errors import ConfigError, SingularError
 from fokker.exact import Gaussian
 from fokker.jacobian import leaf, pull_back, twice_differentiable
 from fokker.model import ScoreModel
@@ -19,7 +19,7 @@ from fokker.perturbation import Perturbation, Scale
 from fokker.prediction import Prediction
 from fokker_guidance.operators import Operator
 
-__all__ = ["Guided", "conditioned", "moved", "relative_noise", "steered", "with_gradient", "without"]
+__all__ = ["Guided", "conditioned", "moved", "noiseless", "relative_noise", "steered", "with_gradient", "without"]
 
 Cond = Mapping[str, Tensor] | None
 
@@ -79,7 +79,13 @@ def without(cond: Cond, name: str) -> tuple[dict[str, Tensor], Cond]:
 
 
 def moved(q: Prediction, change: Tensor) -> Prediction:
-    """The prediction with its expected data changed by `change`, (B, *D), told as v, which exists at both ends."""
+    """The prediction with its expected data changed by `change`, (B, *D).
+
+    It is told as v, which exists at both ends; where there is no noise, as the expected data, since no noise explains
+    the change.
+    """
+    if q.sigma == 0 if isinstance(q.sigma, float) else bool((q.sigma == 0).any()):
+        return Prediction(q.x, q.alpha, q.sigma, x0=q.x0 + change, rates=q.rates, log_var=q.log_var)
     v = q.v - (q.sigma + q.alpha**2 / q.sigma) * change
     return Prediction(q.x, q.alpha, q.sigma, v=v, rates=q.rates, log_var=q.log_var)
 
@@ -87,6 +93,21 @@ def moved(q: Prediction, change: Tensor) -> Prediction:
 def steered(q: Prediction, x: Tensor, slope: Tensor) -> Prediction:
     """The prediction with `slope`, (B, *D), added to its score."""
     return Prediction(x, q.alpha, q.sigma, eps=q.eps - q.sigma * slope, rates=q.rates, log_var=q.log_var)
+
+
+def noiseless(p: Perturbation, t: Tensor | float, x: Tensor) -> bool:
+    """Whether there is no noise, so that the data is its own state and no slope of a likelihood can move it.
+
+    Raises:
+        SingularError: If there is none for some examples alone.
+    """
+    _, sigma = p.scales(t, x)
+    if isinstance(sigma, float):
+        return sigma == 0
+    none = sigma == 0
+    if bool(none.any()) and not bool(none.all()):
+        raise SingularError("A likelihood has no slope where sigma = 0; end the grid before t = 0.")
+    return bool(none.all())
 
 
 def with_gradient(

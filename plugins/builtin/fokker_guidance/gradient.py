@@ -14,7 +14,7 @@ from fokker.exact import Gaussian
 from fokker.guidance import Guidance, GuidanceClaims, Subject
 from fokker.model import ScoreModel
 from fokker.prediction import Prediction
-from fokker_guidance.answer import relative_noise, steered, with_gradient
+from fokker_guidance.answer import noiseless, relative_noise, steered, with_gradient
 from fokker_guidance.linear import Measured, residual
 from fokker_guidance.measurement import law, measured
 from fokker_guidance.operators import Operator, operator
@@ -164,5 +164,7 @@ class _Pushed(Measured):
 
     def __call__(self, x: Tensor, t: Tensor | float, cond: Mapping[str, Tensor] | None = None) -> Prediction:
         a, mine, rest = self.own(x, cond)
+        if noiseless(self.perturbation, t, x):
+            return self.model(x, t, rest)
         q, slope = with_gradient(self.model, x, t, rest, lambda q, back: self._slope(a, mine, q, back))
         return steered(q, x, slope)

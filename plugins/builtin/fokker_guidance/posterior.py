@@ -11,12 +11,13 @@ from annotated_types import Ge
 from torch import Tensor
 
 from fokker.component import component
-from fokker.errors import ConfigError
+from fokker.errors import ConfigError, DataError
 from fokker.guidance import Guidance, GuidanceClaims, Subject
 from fokker.jacobian import leaf
 from fokker.model import ScoreModel
 from fokker.prediction import Prediction
-from fokker_guidance.answer import Guided, steered, with_gradient, without
+from fokker_data.array import read_array
+from fokker_guidance.answer import Guided, noiseless, steered, with_gradient, without
 from fokker_guidance.units import units
 from fokker_guidance.values import Values, held_out, stored
 
@@ -89,10 +90,10 @@ def _given(values: Values, subject: Subject, index: Sequence[int]) -> Tensor:
     if x is not None:
         return x
     if isinstance(values, str):
-        from fokker_data.array import read_array
-
         whole = torch.as_tensor(read_array(Path(values)).copy()).double()
-        return whole.reshape(len(whole), -1)[[i % len(whole) for i in index]].reshape(len(index), *whole.shape[1:])
+        if not whole.ndim or not len(whole):
+            raise DataError(f"{values} has the shape {tuple(whole.shape)}; its rows are what a likelihood is told.")
+        return whole[[i % len(whole) for i in index]]
     return stored(values, len(values), index)
 
 
@@ -129,6 +130,8 @@ class _Likely(Guided):
     def __call__(self, x: Tensor, t: Tensor | float, cond: Mapping[str, Tensor] | None = None) -> Prediction:
         mine, rest = without(cond, self._name)
         weight = self._config.weight
+        if noiseless(self.perturbation, t, x):
+            return self.model(x, t, rest)
         if self._config.at == "x0":
             q, slope = with_gradient(self.model, x, t, rest, lambda q, back: back(self._gradient(q.x0, mine)))
             return steered(q, x, weight * slope)

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from fokker.data import Chain
-from fokker.errors import ConfigError, DataError
+from fokker.errors import ConfigError, DataError, SingularError
 from fokker.exact import Gaussian
 from fokker.grid import LogSNR
 from fokker.guidance import Subject
 from fokker.model import ScoreModel
 from fokker.network import DataSpec
-from fokker.perturbation import VP
+from fokker.perturbation import VP, SubVP
 from fokker.prediction import Prediction
 from fokker.sampling import generate
 from fokker_data.transforms import Range, Standardise
@@ -255,3 +255,25 @@ def test_the_model_inside_sees_its_own_conditions_only(subject):
     guidance.wrap(Spy())(x, 0.5, {**cond, "label": torch.zeros(1)})
     assert seen[0] is None
     assert set(seen[1]) == {"label"}
+
+
+@pytest.mark.parametrize("guidance", ALL, ids=repr)
+def test_where_there_is_no_noise_nothing_is_infinite(guidance, subject):
+    """At t = 0 of sub-VP; known parts are replaced there too, and slopes move nothing."""
+    p = SubVP(t_min=0.0)
+    d = torch.Size(SHAPE).numel()
+    prior = Gaussian(p, torch.zeros(SHAPE), torch.ones(d))
+    own = subject(X)
+    cond = guidance.conditions(own, [0, 1])
+    x = torch.randn(2, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        for t in (0.0, torch.zeros(2, dtype=torch.float64)):
+            x0 = guidance.wrap(prior)(x, t, cond).x0
+            assert x0.isfinite().all()
+            if isinstance(guidance, (PiGDM, DPS)) or (isinstance(guidance, Linear) and guidance.noise):
+                torch.testing.assert_close(x0, x)
+            else:
+                assert (x0 - x).abs().max() > 0.1
+    if isinstance(guidance, (PiGDM, DPS)):
+        with pytest.raises(SingularError, match="no slope where sigma = 0"):
+            guidance.wrap(prior)(x, torch.tensor([0.0, 0.5], dtype=torch.float64), cond)
