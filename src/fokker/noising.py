@@ -7,6 +7,7 @@ process, however few they are. It is what a sampler's trajectory looks like from
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def noised(p: Perturbation, x0: Tensor, times: Sequence[float], noise: Noise) ->
     Raises:
         ConfigError: If a time is below the one before it.
     """
-    if any(t < s for s, t in zip(times, times[1:], strict=False)):
+    if any(t < s for s, t in pairwise(times)):
         raise ConfigError("Data is noised at times that do not fall; sort them.")
     states, x, s = [], x0, 0.0
     for t in times:

@@ -141,6 +141,14 @@ class Deaf(Ring):
         return super(Deaf, dataclasses.replace(self, radius=1.0)).open(split)
 
 
+@component
+class Mistaken(Ring):
+    """Names the law of a ring that is a tenth wider."""
+
+    def law(self, perturbation):
+        return Ring(modes=self.modes, radius=1.1 * self.radius, std=self.std).law(perturbation)
+
+
 SOUND = Bytes()
 
 MUTANTS = {
@@ -157,5 +165,6 @@ MUTANTS = {
     "starts again behind the last example": (SOUND, Wrapping(), "past-the-end"),
     "has a transform that is off by one level": (SOUND, Bytes(transforms=(OffByOne(),)), "inverse"),
     "has a transform without its log-determinant": (SOUND, Bytes(transforms=(Silent(),)), "log-det"),
+    "names the law of another ring": (Ring(), Mistaken(), "law"),
     "takes a radius and has its own": (Ring(), Deaf(), "field[radius]"),
 }
