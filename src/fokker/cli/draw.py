@@ -62,7 +62,7 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {k: options.pop(k) for k in _WAY}, options
 
 
-@draw.command()
+@draw.command(short_help="The score as arrows, at several noise levels.")
 @_picture()
 @click.option("--levels", type=click.IntRange(min=1), default=4, show_default=True, help="Panels: noise levels.")
 @click.option("--at", "times", type=click.FloatRange(0, 1), multiple=True, help="A time, instead; repeatable.")
@@ -116,7 +116,7 @@ def field(
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="Every step of a few samples as arrows.")
 @_picture()
 @_count(6, "Samples whose steps are drawn.")
 @way_options
@@ -146,7 +146,7 @@ def path(app: App, run: Path, out: Path, n: int, force: bool, **options: Any) ->
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="Samples beside data, as histograms.")
 @_picture()
 @_count(10_000, "Samples, and examples at most.")
 @click.option("--bins", type=click.IntRange(min=2), default=64, show_default=True, help="Cells in a row.")
@@ -177,7 +177,7 @@ def histogram(app: App, run: Path, out: Path, n: int, bins: int, force: bool, **
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="The law p_t along time, both ways.")
 @_picture()
 @_count(2000, "Samples, and examples at most.")
 @click.option("--coordinate", type=click.IntRange(min=0), help="Of one value of an example, flattened, over time.")
@@ -233,7 +233,7 @@ def marginals(
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="The way down, or up, as a GIF.")
 @_picture(".gif")
 @_count(None, "Samples or examples; by their shape unless given.")
 @click.option("--forward", is_flag=True, help="Data that is being noised, instead of samples on the way down.")
@@ -280,7 +280,7 @@ def animation(
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="The loss at each noise level.")
 @_picture()
 @_count(1000, "Examples of the test split.")
 @click.option("--levels", type=click.IntRange(min=1), default=16, show_default=True, help="Noise levels.")
@@ -317,7 +317,7 @@ def levels(app: App, run: Path, out: Path, n: int, levels: int, force: bool, **o
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="The loss over the steps of training.")
 @_picture()
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 @pass_app
@@ -336,7 +336,7 @@ def loss(app: App, run: Path, out: Path, force: bool) -> None:
     click.echo(out)
 
 
-@draw.command()
+@draw.command(short_help="Samples beside data, by their shape.")
 @_picture()
 @_count(None, "Samples, and examples; by their shape unless given.")
 @way_options

@@ -50,7 +50,7 @@ class Drawing:
     seed: int
 
     def examples(self, n: int) -> "tuple[Tensor, dict[str, Tensor]]":
-        """Up to `n` examples of the test split in their own units, (N, *D), and their conditions; of the class if given."""
+        """Up to `n` examples of the test split in their own units, of the class if given; and their conditions."""
         opened = self.run.plan.data.open("test")
         batch = opened.fetch(range(min(n, len(opened))))
         if self.label is None or "label" not in batch.cond:
