@@ -37,7 +37,7 @@ def test_the_law_meets_its_own_optimum():
 
 
 def test_the_excess_is_that_of_the_score():
-    """With the mean off by c in two dimensions, sigma^2 |score error|^2 / 2 = (sigma alpha c / (alpha^2 v + sigma^2))^2."""
+    """With a mean that is off by c in both coordinates, (sigma alpha c / (alpha^2 v + sigma^2))^2."""
     p, c = VP(), 0.3
     for row in losses_at(Denoising(weighting=Simple()), gaussian(c), data(), TIMES, law=gaussian()):
         alpha, sigma = (float(f(torch.tensor(row.t, dtype=torch.float64))) for f in (p.alpha, p.sigma))

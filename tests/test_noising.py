@@ -32,7 +32,7 @@ def test_without_noise_the_data_only_fades():
     assert [t for t, _ in states] == [0.0, 0.5, 0.5, 1.0]
     for t, x in states:
         assert_close(x, p.alpha(torch.tensor(t, dtype=torch.float64)) * x0)
-    assert states[0][1] is x0
+    assert_close(x0, torch.tensor([[1.0, -2.0]], dtype=torch.float64), rtol=0, atol=0)
 
 
 def test_times_that_fall_are_refused():
