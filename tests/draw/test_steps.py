@@ -43,6 +43,14 @@ def test_data_is_shaded_below(look):
     assert (upper_right[..., 2] - upper_right[..., 0] > 30).sum() > 50
 
 
+def test_no_step_leaves_the_picture(look):
+    way = [(float(k), torch.tensor([[0.01 * k, 0.0]])) for k in range(200)] + [(200.0, torch.tensor([[9.0, 0.0]]))]
+    picture = step_arrows(way, reference=torch.zeros(5, 2), width=500)
+    _, columns = look.coloured(picture, SERIES[0], tolerance=40)
+    assert columns.max() < 0.97
+    assert columns.max() - columns.min() > 0.6
+
+
 def test_only_the_first_samples_are_drawn():
     way = straight(samples=4)
     assert step_arrows(way, n=2, width=300) == step_arrows([(t, x[:2]) for t, x in way], n=9, width=300)
