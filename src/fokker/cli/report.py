@@ -36,7 +36,7 @@ def report(
     device: str,
     force: bool,
 ) -> None:
-    r"""Write one self-contained page that shows RUN: plan, loss, previews, samples, and a trajectory to scrub through.
+    r"""Write one self-contained page that shows RUN: plan, loss, previews, noise levels, samples, a trajectory.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def report(
     from fokker.plan import KINDS
     from fokker.report import write_report
     from fokker.run.folder import open_run
-    from fokker.run.page import sample_sections, training_sections
+    from fokker.run.page import level_sections, sample_sections, training_sections
     from fokker.spec import as_spec, format
     from fokker.training.device import pick_device
 
@@ -64,14 +64,16 @@ def report(
         app.registry.get("grid", as_spec(rule).name)
     numel = opened.spec.numel
     with progress(app, "sampling", 1.0) as tell:
-        sections = training_sections(opened) + sample_sections(
+        where = pick_device(device)
+        sections = training_sections(opened) + level_sections(opened, seed=seed, checkpoint=checkpoint, device=where)
+        sections += sample_sections(
             app.registry,
             opened,
             ways,
             n=n or max(16, min(2000, 2**14 // numel)),
             seed=seed,
             checkpoint=checkpoint,
-            device=pick_device(device),
+            device=where,
             on_step=lambda share: tell(share, ""),
         )
     plan = {k: table[k] for k in (*KINDS, "train", "sample")}

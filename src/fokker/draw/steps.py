@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fokker.draw.picture import Picture, from_figure, saved
-from fokker.draw.points import MOST, density, frame, shade, window
+from fokker.draw.points import MOST, Window, density, frame, shade, window
 from fokker.draw.style import CAPTION, INK, MUTED, PAPER, SERIES, axes, figure
-from fokker.draw.values import on_host
+from fokker.draw.values import on_host, padded
 
 __all__ = ["step_arrows"]
 
@@ -44,7 +44,7 @@ def step_arrows(
     around = paths.flatten(0, 1)
     around = around[around.isfinite().all(1)]
     data = None if reference is None else on_host(reference, MOST)
-    place = window(around if data is None else torch.cat([around, data]))
+    place = _window(around, data)
     fig = figure(width, width)
     count = len(states) - 1
     ax = axes(fig.add_subplot(), title=f"{count} step{'' if count == 1 else 's'} of {paths.shape[1]} samples")
@@ -82,3 +82,18 @@ def step_arrows(
         fig.text(0.01, 0.012, "shaded: the data", fontsize=CAPTION, color=MUTED)
     frame(ax, place)
     return saved(from_figure(fig), path)
+
+
+def _window(walked: Tensor, data: Tensor | None) -> Window:
+    """The window around all states (N, 2), however far they went, and around the data."""
+    parts = [] if data is None else [window(data)]
+    if len(walked):
+        low, high = walked.amin(0).tolist(), walked.amax(0).tolist()
+        parts.append(Window(*(padded(low[k], high[k], 0.06) for k in range(2))))
+    if not parts:
+        return Window((-1.0, 1.0), (-1.0, 1.0))
+    x, y = (
+        (min(side[0] for side in sides), max(side[1] for side in sides))
+        for sides in ([part.x for part in parts], [part.y for part in parts])
+    )
+    return Window(x, y).squared()

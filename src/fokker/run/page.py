@@ -8,6 +8,8 @@ import torch
 
 from fokker import config, draw
 from fokker.draw import Picture
+from fokker.levels import losses_at, picked_times, spread_levels
+from fokker.noise import PerSample
 from fokker.report import Frames, Pictures, Section, Table, Text
 from fokker.run.folder import Run, read_lines
 from fokker.sampling import Chunk, generate
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
     from fokker.sampler import Sampler
 
-__all__ = ["Way", "sample_sections", "training_sections"]
+__all__ = ["Way", "level_sections", "sample_sections", "training_sections"]
+
+_LEVELS = 12
+_VALUES = 1 << 14  # of the examples at whose levels the loss is evaluated
 
 Way = tuple[str, str, int]
 """A sampler's spec, a grid's spec, and a number of steps."""
@@ -46,6 +51,42 @@ def training_sections(run: Run, prefix: str = "") -> list[Section]:
         frames = [(f"step {int(p.stem.removeprefix('step-'))}", Picture(p.read_bytes())) for p in previews]
         sections.append(Frames(f"{prefix}Previews", frames))
     return sections
+
+
+def level_sections(
+    run: Run, *, seed: int = 0, checkpoint: str | None = None, device: torch.device | str = "cpu"
+) -> list[Section]:
+    """The loss of a run at each noise level on held-out examples, and the score of points of the plane.
+
+    Args:
+        run: The run.
+        seed: Of the noise.
+        checkpoint: See `Run.checkpoint`.
+        device: Where to evaluate.
+
+    Returns:
+        Nothing where the split has no example, or the objective knows no levels.
+    """
+    examples = run.plan.data.open("test")
+    count = min(len(examples), max(32, min(1000, _VALUES // run.spec.numel)))
+    if not count:
+        return []
+    model, plan = run.model(checkpoint=checkpoint, device=device), run.plan
+    batch = examples.fetch(range(count))
+    x = plan.chain.forward(batch.x, PerSample(seed, range(count), run.spec.event_shape)).to(device)
+    classes = run.spec.classes is not None
+    law = None if classes else plan.data.law(plan.perturbation)
+    cond = {name: value.to(device) for name, value in batch.cond.items()} if classes else None
+    times = spread_levels(plan.objective, model, _LEVELS)
+    found = losses_at(plan.objective, model, x, times, seed=seed, law=law, cond=cond)
+    best = " The dashed line is the loss of the data's exact score: no model has less." if law is not None else ""
+    text = f"The objective on {count} examples of the test split, with two standard errors either way.{best}"
+    pictures = [("loss at each noise level", draw.level_losses(found))]
+    if run.spec.event_shape == (2,) and not classes:
+        noise = PerSample(seed, range(count), (2,), stream=1, device=device)
+        field = draw.score_fields(model, picked_times(plan.perturbation, 4), reference=x, noise=noise, arrows=32)
+        pictures.append(("score over the data", field))
+    return [Pictures("Noise levels", pictures, text)]
 
 
 def sample_sections(
