@@ -9,7 +9,7 @@ on the same examples with the same noise, so that most of the noise goes out of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, nan, sqrt
+from math import exp, isfinite, nan, sqrt
 
 import torch
 from torch import Tensor
@@ -18,8 +18,9 @@ from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import PerSample
 from fokker.objective import Objective
+from fokker.perturbation import Perturbation
 
-__all__ = ["LevelLoss", "losses_at", "spread_levels"]
+__all__ = ["LevelLoss", "losses_at", "picked_times", "spread_levels"]
 
 _STREAM = 1 << 43
 """Separates the noise of this from other uses of a seed."""
@@ -66,6 +67,30 @@ def spread_levels(objective: Objective, model: ScoreModel, n: int) -> list[float
     """
     u = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     return sorted(set(objective.times(model.perturbation, u).tolist()))
+
+
+def picked_times(perturbation: Perturbation, n: int) -> list[float]:
+    """Times that tell of all noise levels, the most noise first.
+
+    Levels of a table, the first and the last among them; one time where the noise is a formality; otherwise the middles
+    of equal parts of the log-SNR, or of t where the log-SNR is infinite at an end.
+
+    Args:
+        perturbation: The perturbation.
+        n: Number of times; fewer where there are fewer levels.
+    """
+    if perturbation.vanishing:
+        return [0.0]
+    if perturbation.knots is not None:
+        last = len(perturbation.knots) - 1
+        chosen = sorted({round(k * last / max(n - 1, 1)) for k in range(n)}, reverse=True)
+        return [float(perturbation.knots[k]) for k in chosen]
+    share = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    ends = torch.tensor([1.0, perturbation.t_min], dtype=torch.float64)
+    low, high = perturbation.log_snr(ends).tolist()
+    if not isfinite(high - low):
+        return [float(t) for t in 1 - (1 - perturbation.t_min) * share]
+    return [float(t) for t in perturbation.time(low + (high - low) * share).clamp(perturbation.t_min, 1.0)]
 
 
 def losses_at(

@@ -7,6 +7,7 @@ process, however few they are. It is what a sampler's trajectory looks like from
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -28,18 +29,23 @@ def noised(p: Perturbation, x0: Tensor, times: Sequence[float], noise: Noise) ->
         noise: Source of z.
 
     Returns:
-        The times and states, (B, *D), in that order; at t = 0 the examples themselves.
+        The times and states, (B, *D), in that order.
 
     Raises:
         ConfigError: If a time is below the one before it.
     """
-    if any(t < s for s, t in zip(times, times[1:], strict=False)):
+    if any(t < s for s, t in pairwise(times)):
         raise ConfigError("Data is noised at times that do not fall; sort them.")
-    states, x, s = [], x0, 0.0
+    states: list[tuple[float, Tensor]] = []
+    x, before = x0, None
     for t in times:
-        if t > s:
-            start, end = (torch.tensor(v, dtype=torch.float64) for v in (s, t))
-            a, v = (float(c) for c in p.transition(start, end))
-            x, s = a * x + v * noise(x, t, s), t
+        now = torch.tensor(t, dtype=torch.float64)
+        if before is None:  # some perturbations have noise at t = 0 already
+            a, v = p.alpha(now), p.sigma(now)
+        else:
+            a, v = p.transition(torch.tensor(before, dtype=torch.float64), now)
+        if t != before:
+            x = float(a) * x + (float(v) * noise(x, t, before) if float(v) else 0)
         states.append((t, x))
+        before = t
     return states

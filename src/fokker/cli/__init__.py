@@ -12,6 +12,7 @@ COMMANDS = {
     "encode": ("fokker.cli.encode:encode", "Latents of data: the probability flow up."),
     "decode": ("fokker.cli.decode:decode", "Data of latents: the probability flow down."),
     "interpolate": ("fokker.cli.interpolate:interpolate", "Data on the way between two latents."),
+    "draw": ("fokker.cli.draw:draw", "Draw a picture of a run: its score, its paths, its losses."),
     "list": ("fokker.cli.listing:listing", "List the components there are."),
     "show": ("fokker.cli.show:show", "Show a component: its fields, claims, reference, and provider."),
     "plugins": ("fokker.cli.plugins:plugins", "List the plugins, and what became of each."),

@@ -62,7 +62,7 @@ def coordinate_marginals(
         axes(ax, title=name, x="t" if in_time else "step", y=f"x{coordinate}" if ax is panels[0] else "")
         _columns(ax, at, values[name], ends)
         for i in range(min(paths, values[name].shape[1])):
-            ax.plot(at, values[name][:, i], color=SERIES[1], linewidth=0.8, alpha=0.9)
+            ax.plot(at, values[name][:, i], color=SERIES[1], linewidth=0.9)
         ax.set_xlim(*_ends(at))
         ax.set_ylim(*ends)
     _bar(fig, panels[-1], "density / its largest at each t")
