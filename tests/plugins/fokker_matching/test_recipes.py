@@ -33,7 +33,7 @@ def test_ncsn_has_four_levels_from_one_to_one_hundredth_and_gains_from_zero(reci
     sigmas = [0.01 * 100 ** (i / 3) for i in range(4)]
     assert p.sigma(p.knots).tolist() == pytest.approx(sigmas)
     assert (plan.network.least_gain, plan.train.steps, plan.objective.anneal_power) == (0, 5000, 2)
-    other = recipe("swiss-roll-ncsn-scaled")
+    other = recipe("swiss-roll-ncsn-balanced")
     assert other.perturbation == p and type(other.network) is type(plan.network)
 
 
