@@ -2,7 +2,8 @@
 
     python docs/gallery/langevin.py runs/roll-langevin docs/gallery
 
-The run is that of the recipe `swiss-roll-langevin`; the second part has no network. Half a minute.
+The run is that of the recipe `swiss-roll-langevin`, or of `swiss-roll-explicit`, which is the same training. The second
+part has no network. A minute.
 """
 
 import sys
@@ -14,6 +15,7 @@ from fokker import draw
 from fokker.data import Chain
 from fokker.grid import Knots, Uniform
 from fokker.network import DataSpec
+from fokker.plan import resolve
 from fokker.plugins.host import load_plugins
 from fokker.run.folder import open_run
 from fokker.sampler import Sampler
@@ -31,34 +33,27 @@ STEPS = 1000
 
 def paths(run: Path, pictures: Path) -> None:
     """Ascent and Langevin dynamics from one point, as in the recipe."""
-    opened = open_run(run, load_plugins())
-    plan, model = opened.plan, opened.model()
-    reference = plan.data.open("train").fetch(range(10_000)).x
-    init = start_from((1.5, -1.5), plan)
-    ways = (
-        ("gradient ascent", GradientAscent(step=1e-3, relative=False), 20, 1),
-        ("Langevin", plan.sample.sampler, 10, 6),
+    host = load_plugins()
+    opened, model = open_run(run, host), open_run(run, host).model()
+    plan, recipe = opened.plan, resolve(host.registry, "swiss-roll-langevin").sample
+    reference = plan.data.open("train").fetch(range(N)).x
+    init = start_from(recipe.init, plan)
+    law = plan.data.law(plan.perturbation)
+    assert law is not None
+    ways: tuple[tuple[str, Sampler, int, int], ...] = (
+        ("gradient ascent, 20 steps", GradientAscent(step=1e-3, relative=False), 20, 1),
+        ("Langevin dynamics, 10 steps", recipe.sampler, recipe.steps, 5),
     )
     drawn = []
     for name, sampler, steps, n in ways:
-        grid = Uniform().times(plan.perturbation, steps)
-        chunk = next(
-            generate(
-                model,
-                plan.chain,
-                opened.spec,
-                sampler,
-                grid,
-                n=N,
-                batch_size=N,
-                init=init,
-                final="none",
-                keep_states=99,
-            )
+        grid = recipe.grid.times(plan.perturbation, steps)
+        made = generate(
+            model, plan.chain, opened.spec, sampler, grid, n=N, batch_size=N, init=init, final="none", keep_states=99
         )
-        print(
-            f"| {name} | {steps} | {chunk.x.mean(0).tolist()} | {chunk.x.std(0).tolist()} | {roll_rms(chunk.x):.3f} |"
-        )
+        chunk = next(made)
+        mean, std = ([round(v, 3) for v in f(chunk.x).tolist()] for f in (lambda x: x.mean(0), lambda x: x.std(0)))
+        logs = [float(law.log_prob(x.double(), 0.0).mean()) for x in (torch.tensor([recipe.init]), chunk.x[:1000])]
+        print(f"| {name} | {mean} | {std} | {logs[0]:.2f} | {logs[1]:.2f} | {roll_rms(chunk.x):.3f} |")
         drawn.append((name, draw.step_arrows(chunk.states, reference=reference, n=n, width=640)))
     draw.row(drawn).save(pictures / "langevin-paths.png")
 

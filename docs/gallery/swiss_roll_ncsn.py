@@ -2,7 +2,7 @@
 
     python docs/gallery/swiss_roll_ncsn.py runs docs/gallery
 
-Looks for the runs roll-ncsn and roll-scaled, of the recipes `swiss-roll-ncsn` and `swiss-roll-ncsn-scaled`. Two
+Looks for the runs roll-ncsn and roll-balanced, of the recipes `swiss-roll-ncsn` and `swiss-roll-ncsn-balanced`. Two
 minutes, without the training.
 """
 
@@ -21,7 +21,7 @@ from fokker_data.roll import roll_rms
 from fokker_data.toy import SwissRoll
 from fokker_metrics.sliced_wasserstein import SlicedWasserstein
 
-RUNS = {"roll-ncsn": "as published", "roll-scaled": "scaled"}
+RUNS = {"roll-ncsn": "as published", "roll-balanced": "balanced"}
 N = 10_000
 
 

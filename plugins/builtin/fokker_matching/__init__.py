@@ -27,7 +27,7 @@ def fokker_register(registry: "Registry") -> None:
         ("swiss-roll-denoising", "Denoising score matching at one noise level of a swiss roll."),
         ("swiss-roll-langevin", "Langevin dynamics from one point on the learned score of a swiss roll."),
         ("swiss-roll-ncsn", "A noise-conditional score network on a swiss roll, as published."),
-        ("swiss-roll-ncsn-scaled", "A noise-conditional score network on a swiss roll, with better settings."),
+        ("swiss-roll-ncsn-balanced", "A noise-conditional score network on a swiss roll, with better settings."),
     ):
         registry.recipe(name, f"fokker_matching:recipes/{name}.toml", summary=summary)
     registry.objective("ncsn", "fokker_matching.ncsn:NCSN", summary="NCSN's loss on the levels of a table.")
