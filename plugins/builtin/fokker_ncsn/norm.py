@@ -77,4 +77,5 @@ class Keep(nn.Module):
 def _contrast(x: Tensor) -> Tensor:
     """How the means of the channels lie to each other, standardised over the channels, (B, C)."""
     means = x.mean((2, 3))
-    return (means - means.mean(1, keepdim=True)) / (means.var(1, keepdim=True) + _EPS).sqrt()
+    contrast: Tensor = (means - means.mean(1, keepdim=True)) / (means.var(1, keepdim=True) + _EPS).sqrt()
+    return contrast
