@@ -63,7 +63,8 @@ class ConditionalInstanceNormPlus(nn.Module):
         """Normalise (B, C, H, W) by the rows of the levels, counted from 0, (B,)."""
         gamma, alpha, beta = self.embed(level).chunk(3, dim=1)
         shift = beta + gamma * alpha * _contrast(x)
-        return gamma[..., None, None] * F.group_norm(x, x.shape[1], eps=_EPS) + shift[..., None, None]
+        out: Tensor = gamma[..., None, None] * F.group_norm(x, x.shape[1], eps=_EPS) + shift[..., None, None]
+        return out
 
 
 class Keep(nn.Module):

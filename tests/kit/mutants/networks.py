@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fokker.component import component
 from fokker.errors import ConfigError
-from fokker.network import Network
+from fokker.network import Network, Published
 from fokker.perturbation import expand
 
 
@@ -161,6 +161,22 @@ class Told(Backbone):
         return Backbone.forward(self, x + expand(told, x) if self.weights else x, label, cond)
 
 
+class Greedy(Dense):
+    __doc__ = Dense.__doc__
+
+    @classmethod
+    def published(cls, content):
+        return Published(content, {}) if isinstance(content, dict) else None
+
+
+class Trusting(Dense):
+    __doc__ = Dense.__doc__
+
+    @classmethod
+    def published(cls, content):
+        return Published(content["model"], {}) if "first.weight" in content["model"] else None
+
+
 class Narrow(Dense):
     __doc__ = Dense.__doc__
 
@@ -184,5 +200,7 @@ MUTANTS = {
     "keeps a table that is no buffer": (Dense(), mutant(__init__=plain_tensor, between=with_offset), "moves"),
     "ignores classes": (Dense(), mutant(forward=classless), "classes"),
     "ignores a condition": (Conditional(), Unconditional(), "conditions"),
+    "takes any weights for its own": (Dense(), Greedy(), "published-weights"),
+    "expects its own weights in any file": (Dense(), Trusting(), "published-weights"),
     "ignores its width": (Dense(), Narrow(), "field[width]"),
 }
