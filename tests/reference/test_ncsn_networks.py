@@ -57,7 +57,7 @@ def test_published_weights_give_the_published_output(original, agree):
 
 @pytest.mark.parametrize("name", FILES)
 def test_annealed_langevin_dynamics(name, record, agree):
-    """Several updates a level in NCSN's form; a state is what a level was left with, the last what it all ended with."""
+    """Several updates a level in NCSN's form; a state is what a level was left with, the last the end of all."""
     data = record(FILES[name])
     ours = Original(name, data)
     call = data.meta["call"]["anneal_Langevin_dynamics"]

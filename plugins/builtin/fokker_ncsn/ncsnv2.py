@@ -41,8 +41,8 @@ class NCSNv2(Network):
     def published(cls, content: Any) -> Published | None:
         """Take in a checkpoint of NCSNv2, its Deeper and Deepest; see `Network.published`.
 
-        The table of sigmas is in the file. How it was sampled is not: the default is CIFAR-10's, 5 updates a level and a
-        step of 6.2e-6 at sigma_L = 0.01.
+        The table of sigmas is in the file. How it was sampled is not: the default is CIFAR-10's, 5 updates a level and
+        a step of 6.2e-6 at sigma_L = 0.01.
         """
         found = opened(content, "normalizer.alpha")
         if found is None:

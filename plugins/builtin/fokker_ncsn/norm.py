@@ -63,7 +63,8 @@ class ConditionalInstanceNormPlus(nn.Module):
         """Normalise (B, C, H, W) by the rows of the levels, counted from 0, (B,)."""
         gamma, alpha, beta = self.embed(level).chunk(3, dim=1)
         shift = beta + gamma * alpha * _contrast(x)
-        return gamma[..., None, None] * F.group_norm(x, x.shape[1], eps=_EPS) + shift[..., None, None]
+        out: Tensor = gamma[..., None, None] * F.group_norm(x, x.shape[1], eps=_EPS) + shift[..., None, None]
+        return out
 
 
 class Keep(nn.Module):
@@ -77,4 +78,5 @@ class Keep(nn.Module):
 def _contrast(x: Tensor) -> Tensor:
     """How the means of the channels lie to each other, standardised over the channels, (B, C)."""
     means = x.mean((2, 3))
-    return (means - means.mean(1, keepdim=True)) / (means.var(1, keepdim=True) + _EPS).sqrt()
+    contrast: Tensor = (means - means.mean(1, keepdim=True)) / (means.var(1, keepdim=True) + _EPS).sqrt()
+    return contrast

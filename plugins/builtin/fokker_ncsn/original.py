@@ -1,8 +1,8 @@
 """Weights of the published NCSN and NCSNv2 checkpoints under the names that they have here.
 
 The originals count stages and refine blocks `res1, res2, res3, (res31,) res4, ...` from the finest and `refine1,
-refine2, (refine31,) refine3, ...` from the coarsest, and number levels from 0 at the largest noise; here level 1 has the
-smallest, so the rows of a table of levels are turned round.
+refine2, (refine31,) refine3, ...` from the coarsest, and number levels from 0 at the largest noise; here level 1 has
+the smallest, so the rows of a table of levels are turned round.
 """
 
 import re

@@ -33,7 +33,7 @@ class ResidualUnits(nn.Module):
         """Refine (B, C, H, W)."""
         for norms, convs in zip(self.norms, self.convs, strict=True):
             h = x
-            for norm, conv in zip(norms, convs, strict=True):  # type: ignore[arg-type]
+            for norm, conv in zip(norms.children(), convs.children(), strict=True):
                 h = conv(F.elu(norm(h, level)))
             x = x + h
         return x
@@ -58,9 +58,7 @@ class Fusion(nn.Module):
     def forward(self, xs: Sequence[Tensor], level: Tensor) -> Tensor:
         """Join activations (B, C_i, H_i, W_i) at the size of the first."""
         size = xs[0].shape[2:]
-        out, *others = (
-            conv(norm(x, level)) for x, norm, conv in zip(xs, self.norms, self.convs, strict=True)
-        )
+        out, *others = (conv(norm(x, level)) for x, norm, conv in zip(xs, self.norms, self.convs, strict=True))
         for h in others:
             same = h.shape[2:] == size
             out = out + (h if same else F.interpolate(h, size, mode="bilinear", align_corners=True))

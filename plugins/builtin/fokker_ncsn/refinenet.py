@@ -71,8 +71,9 @@ class RefineNet(nn.Module):
             h = F.pad(h, (0, -width % self.stem, 0, -height % self.stem))
         h = self.begin(h)
         outputs = []
-        for first, second in self.stages:  # type: ignore[misc]
-            h = second(first(h, level), level)
+        for stage in self.stages:
+            for block in stage.children():
+                h = block(h, level)
             outputs.append(h)
         h = self.refines[0](outputs[-1:], level)
         for refine, fine in zip(self.refines[1:], reversed(outputs[:-1]), strict=True):

@@ -11,12 +11,12 @@ from fokker.cli.planning import plan_options, split_options
 __all__ = ["convert"]
 
 
-class _ShapeType(click.ParamType):
+class _ShapeType(click.types.StringParamType):
     """A shape such as `3,32,32`."""
 
     name = "C,H,W"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):
             return value
         try:

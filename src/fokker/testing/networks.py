@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fokker.errors import ConfigError
 from fokker.network import DataSpec, Network
+from fokker.plugins.registry import one_line
 from fokker.testing.check import CheckFailed, NotApplicable, Suite, expect
 from fokker.testing.compare import close, same
 from fokker.testing.worlds import EVENT_SHAPES, normal
@@ -242,6 +243,18 @@ def conditions(network: Network) -> None:
     for name in spec.condition:
         other = _run(backbone, x, label, {**cond, name: cond[name] + 1})
         expect(not torch.equal(other, out), f"is built for the condition {name} and gives the same whatever it is")
+
+
+@suite.check
+def published_weights(network: Network) -> None:
+    """Passes over files of weights that are not its own, whatever they hold."""
+    tensor = torch.ones(2, 3)
+    for content in (None, 3, "text", [], {}, tensor, {"a": tensor}, {"model": {"a": tensor}}, [{"a": tensor}, {}, 3]):
+        try:
+            found = type(network).published(content)
+        except Exception as error:
+            raise CheckFailed(f"published() stumbles over {content!r}: {one_line(error)}") from error
+        expect(found is None, f"published() takes {content!r} for its own weights")
 
 
 def _variants(shape: tuple[int, ...], classes: int | None) -> Iterator[DataSpec]:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fokker.component import component
 from fokker.errors import ConfigError
-from fokker.network import DataSpec, Network
+from fokker.network import DataSpec, Network, Published
 from fokker.perturbation import expand
 
 
@@ -209,6 +209,22 @@ def with_backbone(base, backbone):
     return type("Mutant", (base,), {"__doc__": base.__doc__, "module": lambda self: backbone})()
 
 
+class Greedy(Dense):
+    __doc__ = Dense.__doc__
+
+    @classmethod
+    def published(cls, content):
+        return Published(content, {}) if isinstance(content, dict) else None
+
+
+class Trusting(Dense):
+    __doc__ = Dense.__doc__
+
+    @classmethod
+    def published(cls, content):
+        return Published(content["model"], {}) if "first.weight" in content["model"] else None
+
+
 class Narrow(Dense):
     __doc__ = Dense.__doc__
 
@@ -235,5 +251,7 @@ MUTANTS = {
     "is told the class that it should find": (Classes(), with_backbone(Classes, Peeking), "classes"),
     "has no output for each class": (Classes(), with_backbone(Classes, PositionForPosition), "event-shape[16]"),
     "ignores a condition": (Conditional(), Unconditional(), "conditions"),
+    "takes any weights for its own": (Dense(), Greedy(), "published-weights"),
+    "expects its own weights in any file": (Dense(), Trusting(), "published-weights"),
     "ignores its width": (Dense(), Narrow(), "field[width]"),
 }
