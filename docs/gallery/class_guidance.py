@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def by_judge(files: list[Path], out: Path | None) -> None:
-    """How many samples a support vector machine, trained on the digits alone, takes for their class, and their spread."""
+    """How many samples a support vector machine, trained on digits alone, takes for their class, and their spread."""
     train, test = every("train"), every("test")
     judge = SVC().fit(train.x.flatten(1).numpy(), train.cond["label"].numpy())
     right = judge.score(test.x.flatten(1).numpy(), test.cond["label"].numpy())
