@@ -30,10 +30,22 @@ def run(fokker, tmp_path_factory):
         "labelled": [*small, "train.labels=true"],
         "dropped": [*small, "train.labels=true", "train.label_dropout=0.3"],
     }
+    kinds["classifier"] = [*small[:-1], "network.embedding_width=8", "train.labels=true", "objective=classifier"]
     for name, sets in kinds.items():
         words = [word for value in (*common, *sets) for word in ("--set", value)]
         data = f"array:path='{folder / 'data.npz'}',key=x,labels_key=label"
-        options = ["--data", data, "--network", "mlp", "--steps", 30, "--batch-size", 5, "--device", "cpu"]
+        options = [
+            "--data",
+            data,
+            "--network",
+            "mlp" if name != "classifier" else "mlp-classifier",
+            "--steps",
+            30,
+            "--batch-size",
+            5,
+            "--device",
+            "cpu",
+        ]
         done = fokker("train", *options, *words, "--out", folder / name)
         assert done.exit_code == 0, done.stderr
     return lambda name: folder / name
@@ -93,3 +105,41 @@ def test_the_flow_can_be_that_of_no_label(fokker, run):
         assert done.exit_code == 0, done.stderr
         found.append(json.loads(done.stdout)["nats"]["mean"])
     assert found[0] != found[1]
+
+
+def test_a_classifier_steers_a_model_without_labels(fokker, run, tmp_path):
+    plain = fokker("sample", run("plain"), "--out", tmp_path / "plain.npz", "-n", 6)
+    assert plain.exit_code == 0, plain.stderr
+    guidance = f"classifier:run='{run('classifier')}',scale="
+    found = {}
+    for scale in (0, 4):
+        found[scale], labels, nfe = sampled(
+            fokker, run("plain"), tmp_path / "a.npz", "--guidance", f"{guidance}{scale}"
+        )
+        assert (labels, nfe) == ([0, 1, 2, 0, 1, 2], 5)
+    with np.load(tmp_path / "plain.npz") as unguided:
+        np.testing.assert_allclose(found[0], unguided["x"], rtol=1e-4, atol=1e-4)
+    assert not np.allclose(found[4], found[0], rtol=1e-3, atol=1e-3)
+    _, labels, _ = sampled(
+        fokker, run("plain"), tmp_path / "a.npz", "--label", 2, "--guidance", f"{guidance}2", "--batch-size", 4
+    )
+    assert labels == [2] * 6
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("classifier", [], "is a classifier, which has nothing to sample"),
+        ("plain", ["--guidance", "classifier:run='{plain}'"], "is not a classifier; train one with the objective"),
+        ("plain", ["--guidance", "classifier:run=nowhere"], "nowhere is not a run"),
+        ("plain", ["--label", 3, "--guidance", "classifier:run='{classifier}'"], "--label must be in 0 to 2, got 3"),
+        ("plain", ["--label", "none", "--guidance", "classifier:run='{classifier}'"], "leave out the guidance"),
+    ],
+)
+def test_what_a_classifier_is_not_for_is_refused(fokker, run, tmp_path, name, options, message):
+    words = [str(o).format(plain=run("plain"), classifier=run("classifier")) for o in options]
+    done = fokker("sample", run(name), "--out", tmp_path / "a.npz", *words)
+    assert done.exit_code in (1, 2)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1 or "sampling" in done.stderr
+    assert not (tmp_path / "a.npz").exists()

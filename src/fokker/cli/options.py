@@ -43,7 +43,7 @@ class KindType(click.types.StringParamType):
         return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
 
 
-class LabelType(click.ParamType):
+class LabelType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
     """A class label: a whole number from 0 on, or `none`."""
 
     name = "label"
