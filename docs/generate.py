@@ -59,9 +59,21 @@ def commands(host: Host) -> str:
     for name in COMMANDS:
         command = cli.get_command(root, name)
         assert command is not None
-        context = click.Context(command, root, name, terminal_width=_WIDTH, max_content_width=_WIDTH)
-        parts.append(f"## fokker {name}\n\n```text\n{command.get_help(context).rstrip()}\n```")
+        parts += _helps(command, root, name)
     return "\n\n".join(parts)
+
+
+def _helps(command: click.Command, parent: click.Context, name: str) -> list[str]:
+    """The help of a command, and of those in it."""
+    context = click.Context(command, parent, name, terminal_width=_WIDTH, max_content_width=_WIDTH)
+    marks = "#" * len(context.command_path.split())
+    parts = [f"{marks} {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```"]
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            parts += _helps(found, context, inner)
+    return parts
 
 
 def components(host: Host) -> str:
