@@ -137,7 +137,8 @@ def _level(
     cond: Mapping[str, Tensor] | None,
     batch_size: int,
 ) -> LevelLoss:
-    found, best = [], []
+    found: list[Tensor] = []
+    best: list[Tensor] = []
     for start in range(0, len(x0), batch_size):
         x = x0[start : start + batch_size]
         part = None if cond is None else {name: value[start : start + batch_size] for name, value in cond.items()}

@@ -136,6 +136,6 @@ def _bar(fig: Figure, ax: Axes, text: str) -> None:
     """A colour bar for the columns."""
     bar = fig.colorbar(ax.images[0], ax=fig.axes, fraction=0.03, aspect=40, pad=0.02, boundaries=np.linspace(0, 1, 128))
     bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=CAPTION, labelcolor=INK, color=MUTED)
     bar.set_label(text, fontsize=CAPTION, color=INK)

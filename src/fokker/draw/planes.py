@@ -51,7 +51,7 @@ def plane_histogram(
         frame(ax, place)
         outside(ax, points, place)
     bar = fig.colorbar(shown, ax=fig.axes, fraction=0.03, aspect=40, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=CAPTION, labelcolor=INK, color=MUTED)
     bar.set_label("density", fontsize=CAPTION, color=INK)
     return saved(from_figure(fig), path)

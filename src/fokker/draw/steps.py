@@ -70,8 +70,8 @@ def step_arrows(
             minlength=0.1,
             zorder=3,
         )
-        ax.scatter(*at[0], s=34, facecolor=PAPER, edgecolor=colour, linewidth=1.4, zorder=4)
-        ax.scatter(*at[-1], s=34, facecolor=colour, edgecolor=PAPER, linewidth=0.8, zorder=5)
+        ax.scatter(at[0, 0], at[0, 1], s=34, facecolor=PAPER, edgecolor=colour, linewidth=1.4, zorder=4)
+        ax.scatter(at[-1, 0], at[-1, 1], s=34, facecolor=colour, edgecolor=PAPER, linewidth=0.8, zorder=5)
     start = ax.scatter([], [], s=34, facecolor=PAPER, edgecolor=INK, linewidth=1.4)
     end = ax.scatter([], [], s=34, facecolor=INK, edgecolor=PAPER, linewidth=0.8)
     legend = fig.legend(
