@@ -99,7 +99,7 @@ def told(mean: Tensor, covariance: Tensor) -> str:
     return f"{mean[1]:.3f}, {covariance[1, 1]:.3f}"
 
 
-def plane(host: Host, pictures: Path, n: int = 8000) -> None:
+def plane(host: Host, pictures: Path, n: int = 4000) -> None:
     """A ring over two modes: histograms, and their total variation from the exact posterior."""
     means = torch.tensor([[1.0, 0.5], [-1.5, -0.5]])
     covariances = torch.tensor([[[1.0, 0.5], [0.5, 1.0]], [[0.6, -0.3], [-0.3, 1.0]]])
