@@ -47,7 +47,7 @@ def main(runs: Path, pictures: Path) -> None:
         print(f"| {name} | {f.half:.2f} +- {f.stderr:.2f} | {f.score:.2f} | {f.relative:.3f} | {f.matching:.2f} |")
         if name in DRAWN:
             fields.append((DRAWN[name], model))
-    drawn = [(caption, draw.score_field(m, 0.0, reference=reference, width=420)) for caption, m in fields]
+    drawn = [(caption, draw.score_field(m, 0.0, reference=reference, arrows=28, width=310)) for caption, m in fields]
     draw.row(drawn).save(pictures / "swiss-roll-matching.png")
 
 

@@ -56,8 +56,8 @@ def main(runs: Path, pictures: Path) -> None:
         chunk = next(generate(model, plan.chain, run.spec, plan.sample.sampler, grid, n=N, batch_size=N))
         print(f"samples: distance {distance(chunk.x, data):.4f}, to the noiseless roll {roll_rms(chunk.x):.4f}")
         samples.append((caption, draw.samples(chunk.x, like=data, width=420)))
-        fields = draw.score_fields(model, levels_of(plan.perturbation), reference=data, arrows=32, width=380)
-        fields.save(pictures / f"swiss-{name}.png")
+        fields = draw.score_fields(model, levels_of(plan.perturbation), reference=data, arrows=28, width=310)
+        fields.save(pictures / f"swiss-{name}-score.png")
     draw.row(samples).save(pictures / "swiss-roll-ncsn.png")
 
 
