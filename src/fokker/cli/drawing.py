@@ -201,7 +201,7 @@ def open_drawing(
     from fokker.training.device import pick_device
 
     opened = open_run(run, app.host)
-    opened.check_label(label)
+    opened.label(label)
     where = pick_device(device)
     model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
     return Drawing(app, opened, model, where, label, seed)
