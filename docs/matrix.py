@@ -131,6 +131,8 @@ def page(
 
 TEXT = """# Every sampler on every perturbation
 
+After this page you know which sampler works with which perturbation, how well, and why some are refused.
+
 Eight Gaussians on a circle, an MLP of 128 x 3, 1,500 steps of training for each perturbation with its default
 values, then
 

@@ -62,7 +62,7 @@ class ImputedPredictor(OneStep):
 
 @component
 class ImputedCorrector(Corrector):
-    """A corrector after which what is known is drawn afresh; see the predictor `imputed`.
+    """A corrector after which what is known is drawn afresh (Song et al., 2021, appendix I.2); see the predictor.
 
     Args:
         corrector: What makes the update.

@@ -4,9 +4,9 @@ What a file means, the networks say (`fokker.network.Network.published`), so tha
 published weights along. No code of the file is run.
 """
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -107,7 +107,7 @@ def read(file: Path) -> Any:
         if file.suffix == ".safetensors":
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         if "unsupported global" not in str(error).lower():  # a function or class by name, which would be called
             raise RunError(f"{file} is neither .safetensors nor a file that PyTorch wrote; is it whole?") from None
         raise RunError(

@@ -3,3 +3,5 @@
 `techniques` and `widths` are formulas of numbers alone, `spread` measures data, `tuning` puts them together, and
 `apply` fills in a plan.
 """
+
+__all__: list[str] = []
