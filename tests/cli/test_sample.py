@@ -257,7 +257,7 @@ def test_labels(fokker, run, labelled, tmp_path):
     assert read(tmp_path / "a.npz")[1].tolist() == [2, 2, 2, 2]
     for model, label, message in (
         (labelled, 3, "--label must be in 0 to 2, got 3."),
-        (run, 0, "This model was trained without labels, so --label has no meaning; set train.labels=true."),
+        (run, 0, "This model was trained without labels, so --label has no meaning; leave it out, or"),
     ):
         done = fokker("sample", model, "--out", tmp_path / "b.npz", "--label", label)
         assert (done.exit_code, done.stderr) == (2, f"Error: {message}\n")

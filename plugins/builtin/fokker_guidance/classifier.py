@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from fokker import config
 from fokker.classifier import Classifier, NetworkClassifier
 from fokker.component import component
 from fokker.errors import ConfigError
@@ -21,6 +22,7 @@ from fokker.plan import Plan
 from fokker.plugins import load_plugins
 from fokker.prediction import Prediction
 from fokker.run.folder import Run, open_run
+from fokker.spec import as_spec
 
 __all__ = ["ByClassifier", "ClassifierGuided"]
 
@@ -77,8 +79,8 @@ class ByClassifier(Guidance):
             )
         if own.plan.data.transforms != plan.data.transforms:
             raise ConfigError(
-                f"The classifier {self.run} sees data through {list(own.plan.data.transforms)}, and the model through "
-                f"{list(plan.data.transforms)}; train one of them with the transforms of the other."
+                f"The classifier {self.run} sees data through {_specs(own.plan)}, and the model through {_specs(plan)}; train "
+                "one of them with the data's transforms=[...] of the other."
             )
         _refuse_other_levels(self._classifier().perturbation, plan.perturbation)
 
@@ -169,6 +171,13 @@ def _refuse_other_levels(own: Perturbation, other: Perturbation) -> None:
             f"The classifier knows log-SNRs down to {low:.3g} ({type(own).__name__}), and the model goes down to "
             f"{wanted:.3g} ({type(other).__name__}); train a classifier with the model's perturbation."
         )
+
+
+def _specs(plan: Plan) -> str:
+    """The transforms of a plan's data as they are written."""
+    registry = load_plugins().registry
+    each = [str(as_spec(config.to_table(registry, t, "transform"))) for t in plan.data.transforms]
+    return f"[{','.join(each)}]"
 
 
 def _open(path: str) -> Run:

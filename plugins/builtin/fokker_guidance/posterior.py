@@ -15,6 +15,7 @@ from fokker.errors import ConfigError, DataError
 from fokker.guidance import Guidance, GuidanceClaims, Subject
 from fokker.jacobian import leaf
 from fokker.model import ScoreModel
+from fokker.plugins.registry import one_line
 from fokker.prediction import Prediction
 from fokker_data.array import read_array
 from fokker_guidance.answer import Guided, noiseless, steered, with_gradient, without
@@ -144,7 +145,13 @@ class _Likely(Guided):
         with torch.enable_grad():
             at = u if again else leaf(u)
             given = (mine["y"],) if "y" in mine else ()
-            value = self._function(mine["shift"] + mine["scale"] * at, *given)
+            try:
+                value = self._function(mine["shift"] + mine["scale"] * at, *given)
+            except Exception as error:  # a user's own code
+                told = "with a measurement" if given else "without a measurement (no values= are given)"
+                raise ConfigError(
+                    f"{self._who}, called {told}, failed: {one_line(error)}; --debug shows where."
+                ) from error
             if not isinstance(value, Tensor) or value.shape != u.shape[:1]:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ConfigError(f"{self._who} returns log p of each example, ({len(u)},); got {shape}.")

@@ -63,20 +63,20 @@ def fisher(
     from fokker.training.device import pick_device
 
     opened = open_run(run, app.host)
+    where = pick_device(device)
+    model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
     source, named = named_source(app, opened, data)
     p = opened.plan.perturbation
     law = dataclasses.replace(source, transforms=opened.plan.data.transforms).law(p)  # type: ignore[type-var]
     if law is None:
         raise ConfigError(
-            f"The law of {named} is not known behind these transforms, so there is no true score to compare with; "
-            "'swiss-roll', 'two-gaussians' and 'ring' have one."
+            f"The law of {named} is not known here, so there is no true score to compare with; 'swiss-roll', "
+            "'two-gaussians' and 'ring' have one, behind transforms that shift and scale."
         )
     which = split or "test"
     examples = source.open(which)  # type: ignore[arg-type]
     count = min(len(examples), _MOST) if n is None else n
     check_examples(examples, opened.spec, n=count)
-    where = pick_device(device)
-    model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
     levels = list(times) or levels_of(p)
     found = []
     with progress(app, "fisher", len(levels)) as report:

@@ -52,7 +52,10 @@ class LabelType(click.ParamType):  # type: ignore[type-arg]  # generic in some v
         """The number, or the word."""
         if value == "none":
             return "none"
-        return int(click.IntRange(min=0).convert(value, param, ctx))
+        try:
+            return int(click.IntRange(min=0).convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"a label is a class, a whole number from 0 on, or none; got {value!r}.", param, ctx)
 
 
 class NameType(click.types.StringParamType):

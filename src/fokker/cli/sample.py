@@ -151,7 +151,7 @@ def sample(
         def on_step(count: int) -> None:
             nonlocal done
             done += count
-            report(done, f"{sink.written}/{n} written")
+            report(done, f"{sink.written}/{n} written" if done < total else "")
 
         for chunk in generate(
             model,

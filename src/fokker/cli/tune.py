@@ -72,7 +72,7 @@ def tune(
         ("sigma_max", f"{result.sigma_max:.6g}", f"largest distance of two examples, {sure}"),
         ("sigma_min", f"{result.sigma_min:.6g}", "a hundredth of sigma_data"),
         ("levels", f"{result.levels}", f"neighbours {result.gamma:.4g} apart, C(gamma) = {result.coverage:.3f}"),
-        ("gamma", f"{result.gamma:.6g}", f"in {found.dim} dimensions"),
+        ("gamma", f"{result.gamma:.6g}", f"in {found.dim} dimension{'s' if found.dim > 1 else ''}"),
         ("steps_per_level", f"{result.steps_per_level}", f"V = {result.variance_ratio:.3f}"),
         ("step_size", f"{result.step_size:.4g}", "in units of sigma_t^2"),
     )

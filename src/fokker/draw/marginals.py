@@ -47,6 +47,7 @@ def coordinate_marginals(
     Returns:
         The picture.
     """
+    ways = {name: _once(states) for name, states in ways.items()}
     values = {
         name: np.stack([on_host(x, _MOST).flatten(1)[:, coordinate].double().numpy() for _, x in states])
         for name, states in ways.items()
@@ -103,6 +104,12 @@ def plane_marginals(ways: Mapping[str, States], path: Path | None = None, *, n: 
             frame(ax, places[k])
             ax.tick_params(labelsize=CAPTION - 1.5)
     return saved(from_figure(fig), path)
+
+
+def _once(states: States) -> States:
+    """The last state at each time, where most times have one: a corrector's end, and a last denoising, share theirs."""
+    last = [state for k, state in enumerate(states) if k + 1 == len(states) or states[k + 1][0] != state[0]]
+    return last if len(last) > len(states) / 2 else states
 
 
 def _spread(states: States, n: int) -> list[tuple[float, Tensor]]:

@@ -10,7 +10,6 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -114,8 +113,8 @@ def read(file: Path) -> Any:
             f"{file} holds more than tensors, numbers and texts, and fokker runs no code from a file; save the "
             "network's state_dict alone."
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+    except Exception as error:  # readers stumble over foreign bytes in any way there is
+        reason = one_line(error).rstrip(".")
         raise RunError(f"{file} cannot be read: {reason}; is it whole?") from None
 
 

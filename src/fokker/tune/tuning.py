@@ -142,7 +142,7 @@ def _note(spread: Spread, wanted: float | None, capped: bool, measured: bool) ->
     if capped:
         asks = "has no solution" if wanted is None else f"asks for gamma = {wanted:.3g}"
         sentences.append(
-            f"Technique 2 (C(gamma) = {COVERAGE}) {asks} in {spread.dim} dimensions: gamma is capped at "
+            f"Technique 2 (C(gamma) = {COVERAGE}) {asks} in {spread.dim} dimension{"s" if spread.dim > 1 else ""}: gamma is capped at "
             f"{LARGEST_GAMMA:g}, and updates and step are those that leave a component of any width with the least "
             "error of its standard deviation."
         )

@@ -47,7 +47,7 @@ def test_they_begin_with_equal_probabilities(network, shape):
 
 @pytest.mark.parametrize("network", [MLPClassifier(), ConvClassifier()], ids=repr)
 def test_data_without_classes_is_refused(network):
-    with pytest.raises(ConfigError, match=r"tells classes apart, and the data has none; take data with labels"):
+    with pytest.raises(ConfigError, match=r"tells classes apart, and is told of none; set train"):
         network.build(DataSpec((2,)))
     with pytest.raises(ConfigError, match=r"takes class labels only, but the data carries mel"):
         network.build(DataSpec((2,), 3, {"mel": (4,)}))
