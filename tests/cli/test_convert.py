@@ -212,6 +212,13 @@ def test_what_else_is_refused(host, files, fokker, tmp_path):
     refused(host, tmp_path / "b.safetensors", out, r"b\.safetensors cannot be read: .*; is it whole\?", error=RunError)
     (tmp_path / "c.pth").write_bytes(b"not a file of PyTorch")
     refused(host, tmp_path / "c.pth", out, r"c\.pth (is neither|cannot be read).* is it whole\?", error=RunError)
+    for content in (
+        b"echo 1\n",
+        b"[data]\nname = 1\n",
+        bytes(range(256)),
+    ):  # a reader may stumble over these in any way
+        (tmp_path / "e.pth").write_bytes(content)
+        refused(host, tmp_path / "e.pth", out, r"e\.pth (is neither|cannot be read).* is it whole\?", error=RunError)
     (tmp_path / "d.pth").write_bytes((files / "ncsn.pth").read_bytes()[:1000])
     refused(host, tmp_path / "d.pth", out, r"d\.pth cannot be read: .*; is it whole\?", error=RunError)
     refused(host, files / "ncsn.pth", out, "A plan needs data", options={}, error=ConfigError)

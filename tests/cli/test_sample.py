@@ -257,11 +257,14 @@ def test_labels(fokker, run, labelled, tmp_path):
     assert read(tmp_path / "a.npz")[1].tolist() == [2, 2, 2, 2]
     for model, label, message in (
         (labelled, 3, "--label must be in 0 to 2, got 3."),
-        (run, 0, "This model was trained without labels, so --label has no meaning; leave it out, or"),
+        (run, 0, "This model was trained without labels, so --label has no meaning; leave it out, or train with "),
     ):
         done = fokker("sample", model, "--out", tmp_path / "b.npz", "--label", label)
-        assert (done.exit_code, done.stderr) == (2, f"Error: {message}\n")
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"Error: {message}") and done.stderr.count("\n") == 1
         assert not (tmp_path / "b.npz").exists()
+    done = fokker("sample", labelled, "--out", tmp_path / "b.npz", "--label", "three")
+    assert done.exit_code == 2 and "a label is a class, a whole number from 0 on, or none; got 'three'" in done.stderr
 
 
 def test_a_trajectory_lies_beside_the_samples(fokker, run, tmp_path):

@@ -41,6 +41,12 @@ def test_states_at_one_time_are_counted_as_steps():
     assert coordinate_marginals({"a": still[:1]}, width=400).size == (480, 272)
 
 
+def test_a_time_that_two_states_share_is_drawn_once():
+    z = torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+    down = [(1.0, 3 * z), (0.5, 2 * z), (0.0, z), (0.0, 0.9 * z)]
+    assert coordinate_marginals({"a": down}, width=400) == coordinate_marginals({"a": down[:2] + down[3:]}, width=400)
+
+
 def test_paths_go_through_the_values(look):
     flat = [(t, torch.cat([torch.full((1, 1), 0.9), x])) for t, x in widening()]
     bare, one = (coordinate_marginals({"a": flat}, paths=n, width=500) for n in (0, 1))

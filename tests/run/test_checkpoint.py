@@ -286,7 +286,7 @@ def test_any_memory_format_is_written(tmp_path):
 
 
 def test_nothing_is_pickled():
-    """Neither read nor written anywhere in fokker and its built-in plugins; `convert` reads tensors and plain values."""
+    """Neither read nor written anywhere in fokker and its built-in plugins; `convert` reads plain values."""
     root = Path(__file__).parents[2]
     sources = [*(root / "src").rglob("*.py"), *(root / "plugins" / "builtin").rglob("*.py")]
     assert len(sources) > 50

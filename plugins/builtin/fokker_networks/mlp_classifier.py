@@ -108,7 +108,7 @@ def number_of_classes(spec: DataSpec, name: str) -> int:
     """
     if spec.classes is None:
         raise ConfigError(
-            f"The network {name} tells classes apart, and is told of none; set train.labels = true, on data with labels, "
-            "or use the network 'mlp'."
+            f"The network {name} tells classes apart, and is told of none; set train.labels = true, on data with "
+            "labels, or use the network 'mlp'."
         )
     return spec.classes

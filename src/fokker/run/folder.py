@@ -96,8 +96,8 @@ class Run:
             return None
         if known is None:
             raise ConfigError(
-                "This model was trained without labels, so --label has no meaning; leave it out, or train with train.labels=true "
-                "on data with classes."
+                "This model was trained without labels, so --label has no meaning; leave it out, or train with "
+                "train.labels=true on data with classes."
             )
         if label == "none":
             if self.spec.classes is None:

@@ -42,6 +42,9 @@ def one_number(x):
 def constant(x):
     return torch.zeros(len(x))
 
+def broken(x):
+    raise ValueError("oops")
+
 number = 3
 """
 PAIR = Subject(DataSpec((2,)))
@@ -167,6 +170,8 @@ def test_a_function_that_is_no_likelihood_is_refused(file, at):
     for name, message in (
         ("one_number", r"returns log p of each example, \(3,\); got \(\)"),
         ("constant", "does not depend on the examples by way of torch operations"),
+        ("broken", r"failed: ValueError: oops; --debug shows where"),
+        ("near", r"called without a measurement \(no values= are given\), failed: TypeError: near\(\) missing 1"),
     ):
         guidance = Posterior(file(name), at=at)
         with pytest.raises(ConfigError, match=message):
