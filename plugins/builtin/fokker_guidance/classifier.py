@@ -79,7 +79,7 @@ class ByClassifier(Guidance):
             )
         if own.plan.data.transforms != plan.data.transforms:
             raise ConfigError(
-                f"The classifier {self.run} sees data through {_specs(own.plan)}, and the model through {_specs(plan)}; "
+                f"The classifier {self.run} sees data through {_specs(own.plan)}, the model through {_specs(plan)}; "
                 "train one of them with the data's transforms=[...] of the other."
             )
         _refuse_other_levels(self._classifier().perturbation, plan.perturbation)

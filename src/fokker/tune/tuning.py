@@ -143,8 +143,8 @@ def _note(spread: Spread, wanted: float | None, capped: bool, measured: bool) ->
         asks = "has no solution" if wanted is None else f"asks for gamma = {wanted:.3g}"
         sentences.append(
             f"Technique 2 (C(gamma) = {COVERAGE}) {asks} in {spread.dim} dimension{'s' if spread.dim > 1 else ''}: "
-            f"gamma is capped at {LARGEST_GAMMA:g}, and updates and step are those that leave a component of any width with the least "
-            "error of its standard deviation."
+            f"gamma is capped at {LARGEST_GAMMA:g}, and updates and step are those that leave a component of any width "
+            "with the least error of its standard deviation."
         )
     if measured and not spread.largest.exact:
         seen = "" if spread.read == spread.examples else f" among {spread.read:,} of the {spread.examples:,} examples"

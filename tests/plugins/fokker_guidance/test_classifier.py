@@ -247,5 +247,5 @@ def test_other_transforms_are_refused(host, trained, checked, tables):
     other = tables()
     other["data"] = {**other["data"], "transforms": ["standardise"]}
     spec = open_run(trained, host).spec
-    with pytest.raises(ConfigError, match=r"sees data through \[\], and the model through \[standardise"):
+    with pytest.raises(ConfigError, match=r"sees data through \[\], the model through \[standardise"):
         checked.check(resolve(host.registry, other), spec)
