@@ -86,7 +86,7 @@ def test_classifier_free_guidance_costs_two_evaluations(fokker, run, tmp_path):
     [
         ("plain", ["--label", "none"], "trained without labels, so --label has no meaning"),
         ("labelled", ["--label", "none"], "never shown an example without its label"),
-        ("labelled", ["--label", "no"], "'no' is not a valid integer"),
+        ("labelled", ["--label", "no"], "a whole number from 0 on, or none; got 'no'"),
         ("plain", ["--guidance", "classifier-free"], "needs a model that knows classes"),
         ("labelled", ["--guidance", "classifier-free"], "train one with train.label_dropout=0.1"),
     ],

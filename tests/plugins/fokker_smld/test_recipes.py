@@ -25,18 +25,18 @@ def test_the_two_gaussians_are_those_of_the_source(plan):
     )  # fmt: skip
 
 
-def test_every_level_is_trained_and_sampled(plan):
+def test_eight_levels_are_trained_and_nine_sampled(plan):
     grid = plan.sample.grid.times(plan.perturbation, plan.sample.steps)
     assert plan.perturbation.sigma(grid).tolist() == pytest.approx(
-        [0.02 ** (k / 11) for k in range(12)]
-    )  # from 1 down to 0.02
-    assert plan.objective.times_in == "levels"
+        [0.015 ** (k / 8) for k in range(9)]
+    )  # from 1 down to 0.015
+    assert plan.objective.times_in == "levels" and plan.perturbation.levels == 8
     claims = plan.sample.sampler.claims
-    assert plan.sample.steps * claims.evaluations + claims.at_end == 12 * 200
+    assert plan.sample.steps * claims.evaluations + claims.at_end == 9 * 200
     assert plan.sample.final == "mean"  # no noise in the very last update
 
 
 def test_its_levels_suit_its_data(plan):
-    # in units of the standardised data, the smallest adds less than 8 % to the width of a mode
+    # in units of the standardised data, the smallest adds less than 5 % to the width of a mode
     width = math.sqrt(0.01 / 4.01)
-    assert math.sqrt(width**2 + plan.perturbation.minimum**2) / width < 1.08
+    assert math.sqrt(width**2 + plan.perturbation.minimum**2) / width < 1.05
