@@ -19,6 +19,8 @@ from fokker.prediction import Prediction, Rates
 __all__ = ["Counted", "NetworkModel", "ScoreModel", "rates_at"]
 
 Cond = Mapping[str, Tensor] | None
+_LABELS = 8192
+"""Labels that a model remembers, as many as times of a grid may have."""
 
 
 class ScoreModel(ABC):
@@ -60,6 +62,7 @@ class NetworkModel(ScoreModel):
         self.parameterization = parameterization
         self.label = label
         self._perturbation = perturbation
+        self._labels: dict[float, float | int] = {}
 
     @property
     def perturbation(self) -> Perturbation:
@@ -90,11 +93,22 @@ class NetworkModel(ScoreModel):
         return output
 
     def _label(self, t: Tensor | float, x: Tensor) -> Tensor:
-        host = torch.as_tensor(t, dtype=torch.float64, device="cpu")
-        label = self.label(self._perturbation, host)
-        if label.is_floating_point():
-            label = label.to(x.dtype)
-        return label.to(x.device).expand(x.shape[0])
+        if isinstance(t, float) or t.ndim == 0:
+            # a number that is remembered and filled in where the state is: nothing is copied there at a step
+            value = self._label_at(float(t))
+            dtype = x.dtype if isinstance(value, float) else torch.int64
+            return torch.full((x.shape[0],), value, dtype=dtype, device=x.device)
+        label = self.label(self._perturbation, t.detach().to("cpu", torch.float64))
+        return label.to(x.device, x.dtype if label.is_floating_point() else label.dtype)
+
+    def _label_at(self, t: float) -> float | int:
+        found = self._labels.get(t)
+        if found is None:
+            if len(self._labels) >= _LABELS:
+                self._labels.clear()
+            found = self.label(self._perturbation, torch.tensor(t, dtype=torch.float64)).item()
+            self._labels[t] = found
+        return found
 
 
 def _gradient(answer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -137,10 +151,9 @@ def rates_at(perturbation: Perturbation, t: Tensor | float, x: Tensor) -> Rates:
     """(alpha', sigma') at `t` when they are asked for, shaped to multiply `x`; floats for a single time."""
 
     def rates() -> tuple[Scale, Scale]:
-        host = torch.as_tensor(t, dtype=torch.float64, device="cpu")
-        d_alpha, d_sigma = perturbation.rates(host)
-        if host.ndim == 0:
-            return float(d_alpha), float(d_sigma)
+        if isinstance(t, float) or t.ndim == 0:
+            return perturbation.rates_at(float(t))
+        d_alpha, d_sigma = perturbation.rates(t.detach().to("cpu", torch.float64))
         return expand(d_alpha.to(x.device, x.dtype), x), expand(d_sigma.to(x.device, x.dtype), x)
 
     return rates

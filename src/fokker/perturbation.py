@@ -163,19 +163,46 @@ class Perturbation(ABC):
         Returns:
             Python floats for one time (remembered: a grid is evaluated once), tensors (B, 1, ..., 1) otherwise.
         """
-        if isinstance(t, float) or t.ndim == 0:
+        if isinstance(t, float):
+            return self._at(t)
+        if t.ndim == 0:
             return self._at(float(t))
         host = t.detach().to("cpu", torch.float64)
         return tuple(expand(c.to(x.device, x.dtype), x) for c in (self.alpha(host), self.sigma(host)))  # type: ignore[return-value]
 
+    def rates_at(self, t: float) -> tuple[float, float]:
+        """alpha' and sigma' at one time, as Python floats, remembered like `scales`."""
+        memo: dict[float, tuple[float, float]] = self.__dict__.setdefault("_rates", {})
+        found = memo.get(t)
+        if found is None:
+            d_alpha, d_sigma = self.rates(torch.tensor(t, dtype=torch.float64))
+            found = float(d_alpha), float(d_sigma)
+            _keep(memo, {t: found})
+        return found
+
+    def remember(self, grid: Tensor) -> None:
+        """Evaluate alpha and sigma at all times of a grid at once, for `scales` to look up at its steps.
+
+        Args:
+            grid: Times, float64 on the host, (N + 1,).
+        """
+        pairs = zip(self.alpha(grid).tolist(), self.sigma(grid).tolist(), strict=True)
+        _keep(self.__dict__.setdefault("_memo", {}), dict(zip(grid.tolist(), pairs, strict=True)))
+
     def _at(self, t: float) -> tuple[float, float]:
-        memo: dict[float, tuple[float, float]] = self.__dict__.setdefault("_memo", {})
-        if t not in memo:
-            if len(memo) >= _MEMO_SIZE:
-                memo.clear()
+        memo: dict[float, tuple[float, float]] | None = self.__dict__.get("_memo")
+        found = None if memo is None else memo.get(t)
+        if found is None:
             time = torch.tensor(t, dtype=torch.float64)
-            memo[t] = float(self.alpha(time)), float(self.sigma(time))
-        return memo[t]
+            found = float(self.alpha(time)), float(self.sigma(time))
+            _keep(self.__dict__.setdefault("_memo", {}), {t: found})
+        return found
+
+
+def _keep(memo: dict[float, tuple[float, float]], found: dict[float, tuple[float, float]]) -> None:
+    if len(memo) + len(found) > _MEMO_SIZE:
+        memo.clear()
+    memo.update(found)
 
 
 @component

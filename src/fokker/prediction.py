@@ -5,10 +5,12 @@
 
 (Salimans & Ho, 2022, appendix D for v.) A `Prediction` keeps the quantity that the model gave, its primary, and
 derives the others when they are asked for: an eager pair (x0, eps) is singular at both ends of time and costs
-passes over the data.
+passes over the data. All of them are linear in `x` and the primary, and so is a sampler's step in any of them: what
+`linear` adds up on the host, as two numbers, costs two passes over the data whatever the model gives.
 """
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Literal
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 from fokker.errors import SingularError
 from fokker.perturbation import Scale
 
-__all__ = ["Prediction", "Primary", "Rates"]
+__all__ = ["Prediction", "Primary", "Rates", "weighted"]
 
 Primary = Literal["score", "eps", "x0", "v", "velocity"]
 Rates = Callable[[], tuple[Scale, Scale]]
@@ -64,12 +66,22 @@ class Prediction:
         rates: Rates | None = None,
         log_var: Tensor | None = None,
     ) -> None:
-        self.x, self.alpha, self.sigma, self.rates, self.log_var = x, alpha, sigma, rates, log_var
+        self.x = x
+        self.alpha = alpha
+        self.sigma = sigma
+        self.rates = rates
+        self.log_var = log_var
         count = 0
-        for name, value in (("score", score), ("eps", eps), ("x0", x0), ("v", v), ("velocity", velocity)):
-            if value is not None:
-                self.primary, self._value = name, value  # type: ignore[assignment]
-                count += 1
+        if eps is not None:
+            self.primary, self._value, count = "eps", eps, 1
+        if x0 is not None:
+            self.primary, self._value, count = "x0", x0, count + 1
+        if v is not None:
+            self.primary, self._value, count = "v", v, count + 1
+        if score is not None:
+            self.primary, self._value, count = "score", score, count + 1
+        if velocity is not None:
+            self.primary, self._value, count = "velocity", velocity, count + 1
         if count != 1:
             raise TypeError(f"Prediction takes exactly one of score, eps, x0, v, velocity; got {count}.")
 
@@ -81,49 +93,22 @@ class Prediction:
     @property
     def x0(self) -> Tensor:
         """Expected data given `x` (Tweedie's formula), (B, *D)."""
-        if self.primary == "x0":
-            return self._value
-        x, alpha, sigma, y = self.x, self.alpha, self.sigma, self._value
-        if self.primary == "v":
-            return (alpha * x - sigma * y) / self._power("x0")
-        if self.primary == "velocity":
-            _, d_sigma = self._rates()
-            return (d_sigma * x - sigma * y) / self._determinant("x0")
-        self._refuse_zero(alpha, "x0", "alpha")
-        if self.primary == "eps":
-            return (x - sigma * y) / alpha
-        return (x + sigma**2 * y) / alpha
+        return self._value if self.primary == "x0" else self.linear(x0=1.0)
 
     @property
     def eps(self) -> Tensor:
         """Expected noise given `x`, (B, *D)."""
-        if self.primary == "eps":
-            return self._value
-        x, alpha, sigma, y = self.x, self.alpha, self.sigma, self._value
-        if self.primary == "score":
-            return -sigma * y
-        if self.primary == "v":
-            return (sigma * x + alpha * y) / self._power("eps")
-        if self.primary == "velocity":
-            d_alpha, _ = self._rates()
-            return (alpha * y - d_alpha * x) / self._determinant("eps")
-        self._refuse_zero(sigma, "eps", "sigma")
-        return (x - alpha * y) / sigma
+        return self._value if self.primary == "eps" else self.linear(eps=1.0)
 
     @property
     def score(self) -> Tensor:
         """Gradient of log p_t at `x`, (B, *D)."""
-        if self.primary == "score":
-            return self._value
-        self._refuse_zero(self.sigma, "score", "sigma")
-        return self.eps / -self.sigma
+        return self._value if self.primary == "score" else self.linear(score=1.0)
 
     @property
     def v(self) -> Tensor:
         """alpha eps - sigma x0, (B, *D)."""
-        if self.primary == "v":
-            return self._value
-        return self._combine(self.alpha, -1.0 * self.sigma, "v")
+        return self._value if self.primary == "v" else self._tangent(self.alpha, -1.0 * self.sigma, "v")
 
     @property
     def velocity(self) -> Tensor:
@@ -131,25 +116,90 @@ class Prediction:
         if self.primary == "velocity":
             return self._value
         d_alpha, d_sigma = self._rates()
-        return self._combine(d_sigma, d_alpha, "velocity")
+        return self._tangent(d_sigma, d_alpha, "velocity")
 
-    def _combine(self, of_eps: Scale, of_x0: Scale, name: str) -> Tensor:
-        # one of the two is eliminated by x = alpha x0 + sigma eps: the one that costs a division of the primary
-        alpha, sigma = self.alpha, self.sigma
+    def linear(self, *, x: Scale = 0.0, x0: Scale = 0.0, eps: Scale = 0.0, score: Scale = 0.0) -> Tensor:
+        """The sum of the state and of what follows from the prediction, each times its factor, (B, *D).
+
+        Two passes over the data, whatever the primary is; what has the factor 0.0 need not exist.
+
+        Args:
+            x: Factor of the state: a float, or (B, 1, ..., 1).
+            x0: Factor of the expected data, likewise.
+            eps: Factor of the expected noise.
+            score: Factor of the score.
+
+        Returns:
+            A tensor of its own.
+
+        Raises:
+            SingularError: If one of them does not exist here.
+        """
+        return weighted(self.x, self._value, *self.factors(x=x, x0=x0, eps=eps, score=score))
+
+    def factors(
+        self, *, x: Scale = 0.0, x0: Scale = 0.0, eps: Scale = 0.0, score: Scale = 0.0
+    ) -> tuple[Scale, Scale]:
+        """The factors of the state and of the primary in `linear`, for what adds up several predictions.
+
+        Args:
+            x: See `linear`.
+            x0: See `linear`.
+            eps: See `linear`.
+            score: See `linear`.
+
+        Returns:
+            Python floats, or (B, 1, ..., 1) where an argument or a scale is such a tensor.
+
+        Raises:
+            SingularError: If one of them does not exist here.
+        """
+        primary, alpha, sigma = self.primary, self.alpha, self.sigma
+        if primary == "score":
+            # eps = -sigma score; the score itself is regular where sigma = 0
+            if not _nothing(x0):
+                self._refuse_zero(alpha, "x0", "alpha")
+                ratio = x0 / alpha
+                return x + ratio, score + sigma * (ratio * sigma - eps)
+            return x, score - sigma * eps
+        if not _nothing(score):
+            self._refuse_zero(sigma, "score", "sigma")
+            eps = eps - score / sigma
+        if primary == "eps":
+            if _nothing(x0):
+                return x, eps
+            self._refuse_zero(alpha, "x0", "alpha")
+            ratio = x0 / alpha
+            return x + ratio, eps - ratio * sigma
+        if primary == "x0":
+            if _nothing(eps):
+                return x, x0
+            self._refuse_zero(sigma, "eps", "sigma")
+            ratio = eps / sigma
+            return x + ratio, x0 - ratio * alpha
+        if _nothing(x0) and _nothing(eps):
+            return x, 0.0
+        if primary == "v":
+            power = self._power("eps" if _nothing(x0) else "x0")
+            return x + (alpha * x0 + sigma * eps) / power, (alpha * eps - sigma * x0) / power
+        d_alpha, d_sigma = self._rates()
+        determinant = self._determinant("eps" if _nothing(x0) else "x0", d_alpha, d_sigma)
+        return x + (d_sigma * x0 - d_alpha * eps) / determinant, (alpha * eps - sigma * x0) / determinant
+
+    def _tangent(self, of_eps: Scale, of_x0: Scale, name: str) -> Tensor:
+        # where both factors are given, the one is refused for the sake of the other: by the name that was asked for
         if self.primary in ("eps", "score"):
-            self._refuse_zero(alpha, name, "alpha")
-            return (of_x0 / alpha) * self.x + (of_eps - of_x0 * sigma / alpha) * self.eps
-        if self.primary == "x0":
-            self._refuse_zero(sigma, name, "sigma")
-            return (of_eps / sigma) * self.x + (of_x0 - of_eps * alpha / sigma) * self.x0
-        return of_eps * self.eps + of_x0 * self.x0
+            self._refuse_zero(self.alpha, name, "alpha")
+        elif self.primary == "x0":
+            self._refuse_zero(self.sigma, name, "sigma")
+        return self.linear(eps=of_eps, x0=of_x0)
 
     def _rates(self) -> tuple[Scale, Scale]:
         if self.rates is None:
             raise TypeError("A velocity needs the rates (alpha', sigma'); pass rates= to Prediction.")
         rates = self.rates()
         for rate in rates:
-            if not bool(torch.isfinite(torch.as_tensor(rate)).all()):
+            if not (isfinite(rate) if isinstance(rate, float) else bool(torch.isfinite(torch.as_tensor(rate)).all())):
                 raise SingularError(
                     "The velocity is infinite here: sigma' does not exist at this time; keep t above t_min."
                 )
@@ -160,14 +210,13 @@ class Prediction:
         self._refuse_zero(power, name, "alpha^2 + sigma^2")
         return power
 
-    def _determinant(self, name: str) -> Scale:
-        d_alpha, d_sigma = self._rates()
+    def _determinant(self, name: str, d_alpha: Scale, d_sigma: Scale) -> Scale:
         determinant = self.alpha * d_sigma - self.sigma * d_alpha
         self._refuse_zero(determinant, name, "alpha sigma' - sigma alpha'")
         return determinant
 
     def _refuse_zero(self, scale: Scale, name: str, what: str) -> None:
-        if scale == 0 if isinstance(scale, float) else bool((torch.as_tensor(scale) == 0).any()):
+        if not scale if isinstance(scale, float) else bool((torch.as_tensor(scale) == 0).any()):
             mend = {
                 "alpha": "take another parameterization, such as v, or a perturbation whose alpha(1) is above 0",
                 "sigma": "end the grid before t = 0, or take another parameterization, such as v",
@@ -202,4 +251,30 @@ class Prediction:
                 return alpha * eps - sigma * x0 - self._value, sigma / self._power("x0")
             case "velocity":
                 d_alpha, d_sigma = self._rates()
-                return d_alpha * x0 + d_sigma * eps - self._value, sigma / self._determinant("x0")
+                gain = sigma / self._determinant("x0", d_alpha, d_sigma)
+                return d_alpha * x0 + d_sigma * eps - self._value, gain
+
+
+def weighted(x: Tensor, y: Tensor, of_x: Scale, of_y: Scale) -> Tensor:
+    """of_x x + of_y y in at most two passes over the data, as a tensor of its own.
+
+    Args:
+        x: (B, *D).
+        y: Likewise.
+        of_x: A float, or (B, 1, ..., 1).
+        of_y: Likewise.
+    """
+    if not (isinstance(of_x, float) and isinstance(of_y, float)):
+        return of_x * x + of_y * y
+    if not of_y:
+        return torch.mul(x, of_x)
+    if not of_x:
+        return torch.mul(y, of_y)
+    if of_x == 1:
+        return torch.add(x, y, alpha=of_y)
+    # the sum is written over the product: a third tensor costs as much as a pass, where it has to be fetched
+    return torch.mul(x, of_x).add_(y, alpha=of_y)
+
+
+def _nothing(factor: Scale) -> bool:
+    return isinstance(factor, float) and not factor

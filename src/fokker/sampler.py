@@ -10,6 +10,7 @@ The end of a trajectory belongs to `trajectory()` below, not to any sampler.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import ClassVar, Literal, TypeAlias
 
 import torch
@@ -28,6 +29,8 @@ __all__ = [
     "OneStep",
     "Sampler",
     "State",
+    "add",
+    "add_noise",
     "by_step",
     "check_grid",
     "check_noise",
@@ -206,17 +209,47 @@ def by_step(coefficients: Mapping[str, Tensor]) -> list[dict[str, float]]:
     Raises:
         ConfigError: If one of them is not finite, as where a formula divides by a sigma or alpha that is 0.
     """
-    names = list(coefficients)
-    for name in names:
-        bad = (~coefficients[name].isfinite()).nonzero()
-        if len(bad):
-            k = int(bad[0])
+    columns = {name: values.tolist() for name, values in coefficients.items()}
+    for name, column in columns.items():
+        if not all(map(isfinite, column)):
+            k = next(k for k, value in enumerate(column) if not isfinite(value))
             raise ConfigError(
-                f"Step {k + 1} of {len(coefficients[name])} has no finite coefficient '{name}': sigma is 0 at the last "
+                f"Step {k + 1} of {len(column)} has no finite coefficient '{name}': sigma is 0 at the last "
                 "time, or alpha at the first. End the grid before t = 0, or choose another sampler or perturbation."
             )
-    columns = [coefficients[name].tolist() for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def add_noise(
+    x: Tensor, factor: Scale, noise: Noise, t: float | Tensor | None = None, s: float | Tensor | None = None
+) -> Tensor:
+    """x + factor z for a draw z of the step from `t` to `s`; nothing is drawn for a factor of 0.0.
+
+    Args:
+        x: A tensor that the caller has made and nobody else holds, (B, *D): the sum is written over it.
+        factor: Standard deviation of what is added: a float, or (B, 1, ..., 1).
+        noise: Where it is drawn from.
+        t: Where the step starts.
+        s: Where it lands.
+
+    Returns:
+        The sum.
+    """
+    return x if isinstance(factor, float) and not factor else add(x, factor, noise(x, t, s))
+
+
+def add(x: Tensor, factor: Scale, y: Tensor) -> Tensor:
+    """x + factor y.
+
+    Args:
+        x: A tensor that the caller has made and nobody else holds, (B, *D): the sum is written over it.
+        factor: A float, or (B, 1, ..., 1).
+        y: (B, *D).
+
+    Returns:
+        The sum.
+    """
+    return x.add_(y, alpha=factor) if isinstance(factor, float) else x + factor * y
 
 
 def check_grid(grid: Tensor) -> None:
@@ -251,7 +284,6 @@ def check_noise(perturbation: Perturbation, sampler: Sampler) -> None:
         )
 
 
-@torch.no_grad()
 def trajectory(
     model: ScoreModel,
     sampler: Sampler,
@@ -264,7 +296,8 @@ def trajectory(
 ) -> Iterator[State]:
     """The whole way down, its end included: the one loop that all sampling goes through.
 
-    Progress bars, snapshots and early stopping are things that a caller does with the iterator.
+    Progress bars, snapshots and early stopping are things that a caller does with the iterator. No gradients are kept of
+    what happens inside; a caller that has switched them off itself saves a switch to and fro at every step.
 
     Args:
         model: The model, carrying its perturbation.
@@ -286,6 +319,14 @@ def trajectory(
     check_noise(model.perturbation, sampler)
     if final == "mean":
         noise = SilentEnd(noise)
+    model.perturbation.remember(grid)
+    return _without_gradients(_to_the_end(model, sampler, grid, noise, x, cond, final))
+
+
+def _to_the_end(
+    model: ScoreModel, sampler: Sampler, grid: Tensor, noise: Noise, x: Tensor, cond: Cond, final: Final
+) -> Iterator[State]:
+    """The sampler's states, and what `final` adds to them."""
     state = State(float(grid[0]), x)
     for state in sampler.trajectory(model, x, grid, noise, cond):
         yield state
@@ -293,6 +334,20 @@ def trajectory(
         yield State(0.0, model(state.x, state.t, cond).x0)
 
 
+def _without_gradients(states: Iterator[State]) -> Iterator[State]:
+    """The same states, made while gradients are off; between them the caller has what it had."""
+    while True:
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                state = next(states, None)
+        else:
+            state = next(states, None)
+        if state is None:
+            return
+        yield state
+
+
+@torch.no_grad()
 def sample(
     model: ScoreModel,
     sampler: Sampler,

@@ -9,7 +9,7 @@ from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, Coefficients, OneStep
+from fokker.sampler import Claims, Coefficients, OneStep, add_noise
 
 __all__ = ["Ancestral"]
 
@@ -68,5 +68,5 @@ class Ancestral(OneStep):
         cond: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """See `OneStep.step`."""
-        mean = c["x"] * x + c["x0"] * model(x, t, cond).x0
-        return mean + c["z"] * noise(x, t, s)
+        mean = model(x, t, cond).linear(x=c["x"], x0=c["x0"])
+        return add_noise(mean, c["z"], noise, t, s)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
+import torch
 from annotated_types import Interval
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, Coefficients, OneStep
+from fokker.sampler import Claims, Coefficients, OneStep, add_noise
 
 __all__ = ["DDIM"]
 
@@ -44,6 +45,8 @@ class DDIM(OneStep):
 
     def coefficients(self, p: Perturbation, t: Tensor, s: Tensor) -> dict[str, Tensor]:
         """Factors of x0, eps and z."""
+        if not self.eta:
+            return {"x0": p.alpha(s), "eps": p.sigma(s), "z": torch.zeros_like(s)}
         _, v = p.transition(s, t)
         tau = self.eta * p.sigma(s) / p.sigma(t) * v
         rest = (p.sigma(s) ** 2 - tau**2).clamp(min=0).sqrt()  # rounding can take it below 0
@@ -60,6 +63,5 @@ class DDIM(OneStep):
         cond: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """See `OneStep.step`."""
-        q = model(x, t, cond)
-        x = c["x0"] * q.x0 + c["eps"] * q.eps
-        return x + c["z"] * noise(x, t, s) if self.eta else x
+        x = model(x, t, cond).linear(x0=c["x0"], eps=c["eps"])
+        return add_noise(x, c["z"], noise, t, s) if self.eta else x

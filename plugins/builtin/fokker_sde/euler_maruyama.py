@@ -8,7 +8,7 @@ from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, Coefficients, OneStep
+from fokker.sampler import Claims, Coefficients, OneStep, add_noise
 
 __all__ = ["EulerMaruyama"]
 
@@ -43,4 +43,5 @@ class EulerMaruyama(OneStep):
         cond: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """See `OneStep.step`."""
-        return c["x"] * x + c["score"] * model(x, t, cond).score + c["z"] * noise(x, t, s)
+        mean = model(x, t, cond).linear(x=c["x"], score=c["score"])
+        return add_noise(mean, c["z"], noise, t, s)

@@ -59,6 +59,7 @@ class Langevin(Corrector):
         score = model(x, t, cond).score
         z = noise(x, t, t)
         slope = expand(score.flatten(1).square().mean(1).sqrt(), x)
-        ratio = c["snr"] / slope.maximum(torch.as_tensor(c["least"], dtype=x.dtype, device=x.device))
+        least = c["least"]
+        ratio = c["snr"] / (slope.clamp(min=least) if isinstance(least, float) else slope.maximum(least))
         a = 2 * ratio**2
-        return x + a * score + (2 * a).sqrt() * z
+        return x.addcmul(a, score).addcmul_((2 * a).sqrt(), z)

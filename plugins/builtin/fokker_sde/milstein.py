@@ -9,7 +9,7 @@ from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation, Scale
-from fokker.sampler import Claims, Coefficients, OneStep
+from fokker.sampler import Claims, Coefficients, OneStep, add_noise
 
 __all__ = ["Milstein", "increment"]
 
@@ -46,7 +46,9 @@ class Milstein(OneStep):
         cond: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """See `OneStep.step`."""
-        mean = c["x"] * x + c["score"] * model(x, t, cond).score
+        mean = model(x, t, cond).linear(x=c["x"], score=c["score"])
+        if isinstance(c["slope"], float) and not c["slope"]:
+            return add_noise(mean, c["g"], noise, t, s)
         return mean + increment(c["g"], c["slope"], noise(x, t, s))
 
 

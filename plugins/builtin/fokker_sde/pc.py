@@ -117,14 +117,18 @@ class PredictorCorrector(Sampler):
         times: list[float] = grid.tolist()
         yield State(times[0], x)
         last = len(times) - 1
+        corrects = not isinstance(self.corrector, Unchanged)
+        # a state that was corrected is a tensor of its own already
+        predicts = not (corrects and isinstance(self.predictor, Identity))
         for k, t in enumerate(times):
-            for j in range(self.corrections):
+            for j in range(self.corrections if corrects else 0):
                 source = noise.final if k == last and j == self.corrections - 1 else noise
                 x = self.corrector.correct(model, x, t, correct[k], source, cond)
             if k < last:
                 # without a corrector that draws, the last prediction is the last update
                 source = noise.final if k == last - 1 and not self.corrector.claims.stochastic else noise
-                x = self.predictor.step(model, x, t, times[k + 1], predict[k], source, cond)
+                if predicts:
+                    x = self.predictor.step(model, x, t, times[k + 1], predict[k], source, cond)
                 if k < last - 1:
                     yield State(times[k + 1], x)
         yield State(times[-1], x)

@@ -8,7 +8,7 @@ from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, Coefficients, OneStep
+from fokker.sampler import Claims, Coefficients, OneStep, add
 
 __all__ = ["SRA1"]
 
@@ -58,7 +58,8 @@ class SRA1(OneStep):
     ) -> Tensor:
         """See `OneStep.step`."""
         z, y = noise.integral(x, t, s)
-        first = c["x"] * x + c["score"] * model(x, t, cond).score
-        there = x + 0.75 * first + c["y_u"] * y
-        second = c["x_u"] * there + c["score_u"] * model(there, t + 0.75 * (s - t), cond).score
-        return x + (first + 2 * second) / 3 + c["z"] * z + c["y"] * y
+        q = model(x, t, cond)
+        there = add(q.linear(x=1 + 0.75 * c["x"], score=0.75 * c["score"]), c["y_u"], y)
+        second = model(there, t + 0.75 * (s - t), cond).linear(x=2 * c["x_u"] / 3, score=2 * c["score_u"] / 3)
+        x = add(q.linear(x=1 + c["x"] / 3, score=c["score"] / 3), 1.0, second)
+        return add(add(x, c["z"], z), c["y"], y)

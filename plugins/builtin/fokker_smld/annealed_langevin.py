@@ -12,7 +12,7 @@ from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, Coefficients, Corrector
+from fokker.sampler import Claims, Coefficients, Corrector, add_noise
 
 __all__ = ["AnnealedLangevin", "Form"]
 
@@ -76,5 +76,5 @@ class AnnealedLangevin(Corrector):
         cond: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """See `Corrector.correct`."""
-        x = x + c["score"] * model(x, t, cond).score
-        return x + c["z"] * noise(x, t, t) if self.temperature else x
+        x = model(x, t, cond).linear(x=1.0, score=c["score"])
+        return add_noise(x, c["z"], noise, t, t) if self.temperature else x

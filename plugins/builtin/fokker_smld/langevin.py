@@ -11,7 +11,7 @@ from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, Sampler, State
+from fokker.sampler import Claims, Sampler, State, add_noise
 
 __all__ = ["GradientAscent", "Langevin"]
 
@@ -52,7 +52,7 @@ class GradientAscent(Sampler):
         t = float(grid[-1])
         yield State(t, x)
         for a in _sizes(self.step, self.relative, self.decay, model.perturbation, grid):
-            x = x + a * model(x, t, cond).score
+            x = model(x, t, cond).linear(x=1.0, score=a)
             yield State(t, x)
 
 
@@ -101,7 +101,7 @@ class Langevin(Sampler):
         for k, a in enumerate(sizes):
             source = noise.final if k == len(sizes) - 1 else noise
             spread = self.temperature * (2 * a) ** 0.5
-            x = x + a * model(x, t, cond).score + spread * source(x, t, t)
+            x = add_noise(model(x, t, cond).linear(x=1.0, score=a), spread, source, t, t)
             yield State(t, x)
 
 
