@@ -153,6 +153,8 @@ class Facts:
         terminal_log_snr: Log-SNR at t = 1.
         prior_kl: KL divergence of p_1 to the prior in nats, with the data taken as a Gaussian with independent
             dimensions of its own means and variances.
+        first_time: Time at which sampling starts, the first of the plan's grid.
+        start_kl: KL divergence of the law there to the prior at that time, likewise.
     """
 
     examples: int
@@ -161,6 +163,8 @@ class Facts:
     parameters: int
     terminal_log_snr: float
     prior_kl: float
+    first_time: float
+    start_kl: float
 
 
 def resolve(
@@ -361,7 +365,8 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
     spec = attempt("train.labels", lambda: spec_of(plan, examples))
     backbone = spec and attempt("network", lambda: _on_meta(plan.network, spec))
     fitted = attempt("data", lambda: fit(plan, examples))
-    kl = fitted and attempt("data", lambda: _prior_kl(fitted, examples))
+    first = 1.0 if grid is None else float(grid[0])
+    kl = fitted and attempt("data", lambda: [_prior_kl(fitted, examples, t) for t in (1.0, first)])
     if backbone is None or kl is None:
         return None, problems
     return (
@@ -371,7 +376,9 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             classes=examples.classes,
             parameters=sum(q.numel() for q in backbone.parameters() if q.requires_grad),
             terminal_log_snr=float(p.log_snr(torch.ones((), dtype=torch.float64))),
-            prior_kl=kl,
+            prior_kl=kl[0],
+            first_time=first,
+            start_kl=kl[1],
         ),
         problems,
     )
@@ -392,7 +399,7 @@ def _dry_run(plan: Plan) -> None:
     """
     p, s = plan.perturbation, plan.sample
     model = NetworkModel(_Silent(), p, plan.parameterization, plan.label)
-    x = torch.full((1, 1), p.prior_std)
+    x = torch.full((1, 1), p.prior_at(float(s.grid.times(p, s.steps)[0])))
     for state in trajectory(model, s.sampler, s.grid.times(p, s.steps), Zero(), x, final=s.final):
         if not bool(state.x.isfinite().all()):
             t = float(torch.as_tensor(state.t).max())
@@ -459,11 +466,11 @@ def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:
         return network.build(spec)
 
 
-def _prior_kl(plan: Plan, examples: Examples) -> float:
+def _prior_kl(plan: Plan, examples: Examples, t: float) -> float:
     count = min(len(examples), 2000)
     x = examples.fetch([i * len(examples) // count for i in range(count)]).x
     y = plan.chain.forward(x, Seeded(0)).double().flatten(1)
-    alpha, sigma = plan.perturbation.scales(1.0, y)
-    prior = plan.perturbation.prior_std**2
+    alpha, sigma = plan.perturbation.scales(t, y)
+    prior = plan.perturbation.prior_at(t) ** 2
     ratio = (alpha**2 * y.var(0, unbiased=False) + sigma**2) / prior
     return float((ratio - 1 - ratio.log() + (alpha * y.mean(0)) ** 2 / prior).sum() / 2)

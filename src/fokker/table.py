@@ -222,6 +222,11 @@ class Betas(Perturbation):
         """1: what is left of the data at t = 1 is taken for noise."""
         return 1.0
 
+    @property
+    def prior_variance(self) -> float:
+        """1: data of unit variance stays of unit variance."""
+        return 1.0
+
     @cached_property
     def table(self) -> Tensor:
         """beta_1 to beta_T, float64 (T,)."""
