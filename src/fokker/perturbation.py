@@ -103,19 +103,30 @@ class Perturbation(ABC):
         Raises:
             ConfigError: Where there are no levels, or where `t` lies between two of them.
         """
+        level = self.nearest_level(t)
+        knots = self.knots
+        assert knots is not None
+        if bool(((knots.to(t.device)[level - 1] - t).abs() > 1e-6).any()):
+            raise ConfigError(
+                "The label 'index' exists on the levels of the table only, and a time lies between two of them; "
+                "use the grid 'knots', or 'on-levels' around another grid, or say what the network is told there, by "
+                "'fokker sample --between round' or 'index:between=round', or train with a label such as 't'."
+            )
+        return level
+
+    def nearest_level(self, t: Tensor) -> Tensor:
+        """Level whose time is nearest to times `t`, int64, 1 for the smallest noise.
+
+        Raises:
+            ConfigError: Where there are no levels.
+        """
         knots = self.knots
         if knots is None:
             raise ConfigError(
                 f"{type(self).__name__} is continuous and has no levels; use another label than 'index', such as 't'."
             )
         knots = knots.to(t.device)
-        level = torch.searchsorted((knots[1:] + knots[:-1]) / 2, t.double().contiguous())  # the nearest
-        if bool(((knots[level] - t).abs() > 1e-6).any()):
-            raise ConfigError(
-                "The label 'index' exists on the levels of the table only, and a time lies between two of them; "
-                "use the grid 'knots', or a label such as 't'."
-            )
-        return level + 1
+        return torch.searchsorted((knots[1:] + knots[:-1]) / 2, t.double().contiguous()) + 1
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """Logarithm of alpha."""

@@ -21,7 +21,7 @@ from fokker.component import component
 from fokker.data import Chain, DataSource, Examples
 from fokker.errors import ConfigError, DataError, FokkerError
 from fokker.grid import Grid
-from fokker.label import Label
+from fokker.label import Label, Time
 from fokker.model import NetworkModel
 from fokker.network import DataSpec, Network
 from fokker.noise import Seeded, Zero, block_seed
@@ -32,6 +32,7 @@ from fokker.sampler import Final, Sampler, check_grid, check_noise, trajectory
 from fokker.spec import as_spec
 from fokker.start import Init
 from fokker.training.settings import TrainSettings
+from fokker.weighting import Weighting
 
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
@@ -344,6 +345,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             name = type(plan.network).__name__
             problems.append(Problem("label", f"{name} is told the level of a table; use the label 'index'."))
     problems += _without_noise(plan)
+    problems += _without_data(plan)
     problems += _taught(plan)
     if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
         reason = "a compiled network has first derivatives only, and this training needs second ones"
@@ -458,6 +460,34 @@ def _without_noise(plan: Plan) -> list[Problem]:
         check_noise(p, plan.sample.sampler)
     except ConfigError as error:
         found.append(Problem("sample.sampler", str(error)))
+    return found
+
+
+def _without_data(plan: Plan) -> list[Problem]:
+    """What does not exist, or is not learned, at t = 1 where nothing is left of the data there."""
+    p, end = plan.perturbation, torch.ones((), dtype=torch.float64)
+    found: list[Problem] = []
+    if float(p.alpha(end)) > 0:
+        return found
+    name = type(p).__name__
+    try:
+        model = NetworkModel(_Silent(), p, plan.parameterization, Time())
+        _ = model(torch.ones(1, 1), 1.0).x0
+    except FokkerError as error:
+        found.append(Problem("parameterization", str(error)))
+    try:
+        told = plan.label(p, end)
+        if told.is_floating_point() and not bool(told.isfinite()):
+            what = f"The label {type(plan.label).__name__} is infinite at t = 1, where {name} has alpha = 0"
+            found.append(Problem("label", f"{what}; use 't', '1000t' or 'alpha'."))
+    except ConfigError:  # told already
+        pass
+    weighting = getattr(plan.objective, "weighting", None)
+    if isinstance(weighting, Weighting):
+        weight = float(weighting(p, end))
+        if not 0 < weight < float("inf"):
+            what = f"{type(weighting).__name__} gives t = 1 the weight {weight:g}, since {name} has alpha = 0 there, and"
+            found.append(Problem("objective", f"{what} sampling starts there; use the weighting 'edm'."))
     return found
 
 
