@@ -36,7 +36,7 @@ class EDMGrid(Grid):
         smallest, largest = (-p.log_snr(torch.tensor([p.t_min, 1.0], dtype=torch.float64)) / 2).exp().tolist()
         low, high = (sigma * self.sigma_data / 0.5 for sigma in _PUBLISHED)
         low, high = max(low, smallest), min(high, largest)
-        if high <= low:
+        if high <= low * (1 + 1e-6):  # what is left by rounding is no range
             raise ConfigError(
                 f"The grid 'edm' at sigma_data = {self.sigma_data:g} lies outside this perturbation, whose "
                 f"sigma / alpha goes from {smallest:.4g} to {largest:.4g}; give the data's own sigma_data."
