@@ -46,7 +46,7 @@ def test_index_is_a_whole_number_from_1():
 def test_index_exists_on_levels_only():
     with pytest.raises(ConfigError, match="VP is continuous and has no levels"):
         Index()(VP(), T)
-    with pytest.raises(ConfigError, match="use the grid 'knots', .* 'fokker sample --between round'"):
+    with pytest.raises(ConfigError, match=r"use the grid 'knots', .* 'fokker sample --between round'"):
         Index()(Betas(steps=4), T)
 
 

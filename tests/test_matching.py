@@ -42,11 +42,11 @@ def test_a_model_of_a_table_ends_on_a_karras_grid_where_its_own_probability_flow
         (a, b), (r, s) = P.alpha(grid[[0, -1]]), P.sigma(grid[[0, -1]])
         exact = b * m + ((b**2 * s2 + s**2) / (a**2 * s2 + r**2)).sqrt() * (x - a * m)
         errors.append(float((down(model, grid, x) - exact).abs().max()))
-    assert errors[1] < 0.02 and errors[0] / errors[1] == pytest.approx(2, abs=0.15)  # DDIM's order
+    assert errors[1] < 0.05 and errors[0] / errors[1] == pytest.approx(2, abs=0.15)  # DDIM's order
 
 
 class OfLevels(nn.Module):
-    """An exact eps of a mixture that is told nothing but the level, as a published DDPM is; fractions it interpolates."""
+    """An exact eps of a mixture that is told nothing but the level, as a published DDPM is."""
 
     def __init__(self, law):
         super().__init__()
@@ -92,7 +92,7 @@ def test_the_rule_can_be_chosen_for_a_run_that_was_trained_without(tmp_path):
     assert run.told_between(None) is run
     assert run.told_between("round").plan.label == Index(between="round")
     rows = Run(tmp_path, Planned(Index(), SimpleNamespace(reads_levels=True)), None)
-    with pytest.raises(ConfigError, match="has a row for each level and no fractions; use --between round"):
+    with pytest.raises(ConfigError, match="has a row for each level, no fractions; use --between round"):
         rows.told_between("interpolate")
     with pytest.raises(ConfigError, match="was trained with Eps, which exists at all times; leave it out"):
         Run(tmp_path, Planned(Eps()), None).told_between("round")

@@ -310,7 +310,9 @@ class Betas(Perturbation):
         low, inside = t * self.steps < 1, self._ratio(t)[0]
         variance = float(self.table[0]) * self.steps * torch.where(low, t, torch.full_like(t, 0.5 / self.steps))
         below = torch.log1p(-variance) - variance.log()
-        return torch.where(low, below, self._interpolant(torch.where(low | inside, torch.full_like(t, self._last[0]), t)))
+        return torch.where(
+            low, below, self._interpolant(torch.where(low | inside, torch.full_like(t, self._last[0]), t))
+        )
 
     def log_snr(self, t: Tensor) -> Tensor:
         """The table on its levels, a monotone cubic between them, and a constant rate below level 1."""

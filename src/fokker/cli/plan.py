@@ -57,7 +57,8 @@ def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, tun
                 + f"; {facts.parameters:,} parameters\n"
                 f"# log-SNR at t = 1: {facts.terminal_log_snr:.3f}; KL(p_1 || prior): {facts.prior_kl:.3g} nats"
                 + (
-                    f"\n# the grid begins at t = {facts.first_time:.4g}: KL(p_t || prior there): {facts.start_kl:.3g} nats"
+                    f"\n# the grid begins at t = {facts.first_time:.4g}, "
+                    f"KL(p_t || prior there): {facts.start_kl:.3g} nats"
                     if facts.first_time < 1 - 1e-9
                     else ""
                 )
