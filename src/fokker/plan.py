@@ -486,9 +486,7 @@ def _without_data(plan: Plan) -> list[Problem]:
     if isinstance(weighting, Weighting):
         weight = float(weighting(p, end))
         if not 0 < weight < float("inf"):
-            what = (
-                f"{type(weighting).__name__} gives t = 1 the weight {weight:g}, as {name} has alpha = 0 there, and"
-            )
+            what = f"{type(weighting).__name__} gives t = 1 the weight {weight:g}, as {name} has alpha = 0 there, and"
             found.append(Problem("objective", f"{what} sampling starts there; use the weighting 'edm'."))
     return found
 

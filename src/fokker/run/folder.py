@@ -97,9 +97,7 @@ class Run:
                 f"{type(label).__name__}, which exists at all times; leave it out."
             )
         if rule == "interpolate" and network.reads_levels:
-            raise ConfigError(
-                f"{type(network).__name__} has a row for each level, no fractions; use --between round."
-            )
+            raise ConfigError(f"{type(network).__name__} has a row for each level, no fractions; use --between round.")
         plan = dataclasses.replace(self.plan, label=dataclasses.replace(label, between=rule))
         return dataclasses.replace(self, plan=plan)
 
