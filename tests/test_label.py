@@ -46,5 +46,22 @@ def test_index_is_a_whole_number_from_1():
 def test_index_exists_on_levels_only():
     with pytest.raises(ConfigError, match="VP is continuous and has no levels"):
         Index()(VP(), T)
-    with pytest.raises(ConfigError, match="use the grid 'knots', or a label such as 't'"):
+    with pytest.raises(ConfigError, match=r"use the grid 'knots', .* 'fokker sample --between round'"):
         Index()(Betas(steps=4), T)
+
+
+def test_between_levels_a_rule_says_what_the_network_is_told():
+    p = Betas(steps=10)
+    t = torch.tensor([0.1, 0.14, 0.16, 1.0], dtype=D)
+    assert Index(between="round")(p, t).tolist() == [1, 1, 2, 10]
+    assert Index(between="round")(p, t).dtype == torch.int64
+    levels = p.log_snr(p.knots)
+    share = (p.log_snr(t[1:3]) - levels[0]) / (levels[1] - levels[0])
+    told = Index(between="interpolate")(p, t)
+    assert_close(told[1:3], 1 + share)
+    assert told[0] == 1 and told[3] == 10
+    assert Index(between="interpolate")(p, torch.tensor(0.05, dtype=D)) == 1  # below level 1, level 1
+    assert Index(between="interpolate")(p, p.knots).tolist() == list(range(1, 11))
+    for rule in ("round", "interpolate"):
+        with pytest.raises(ConfigError, match="VP is continuous and has no levels"):
+            Index(between=rule)(VP(), T)

@@ -39,9 +39,9 @@ def drawn(plan, init, t=0.3, index=range(4000), dtype=torch.float64):
 
 
 def test_a_prior_is_as_wide_as_the_law_at_time_one(plan):
-    x = drawn(plan, "prior")
+    x = drawn(plan, "prior", t=1.0)
     assert_close(x, P.prior_std * drawn(plan, "normal"))
-    assert_close(x, prior(P, 0.3, PerSample(0, range(4000), (2,)), x))
+    assert_close(x, prior(P, 1.0, PerSample(0, range(4000), (2,)), x))
 
 
 def test_normal_is_of_unit_variance(plan):

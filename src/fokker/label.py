@@ -5,7 +5,7 @@ what published weights expect.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -51,11 +51,36 @@ class ThousandTime(Label):
 
 @component
 class Index(Label):
-    """The level of a table, 1 for the smallest noise, int64; a time between two levels is refused."""
+    """The level of a table, 1 for the smallest noise, a whole number on the levels.
+
+    Published networks know their levels only. What such a network is told between two of them is a choice, which a
+    sampling may make anew (`fokker sample --between`): the sampler goes by the time itself in any case. To have it go
+    by the level that the network is told, take the grid `on-levels`.
+
+    Args:
+        between: `refuse` times between levels; `round` to the nearest level; or `interpolate`, a fraction that is
+            linear in the log-SNR between two levels, for networks that embed any number (k-diffusion's rule).
+    """
+
+    between: Literal["refuse", "round", "interpolate"] = "refuse"
 
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
-        """The level."""
-        return perturbation.index(t)
+        """The level: int64, or float64 where it is interpolated."""
+        if self.between == "refuse":
+            return perturbation.index(t)
+        if self.between == "round":
+            return perturbation.nearest_level(t)
+        knots = perturbation.knots
+        if knots is None:
+            return perturbation.index(t)  # which says why there is none
+        knots = knots.to(t.device)
+        i = torch.searchsorted(knots, t.double().contiguous(), right=True).clamp(1, len(knots) - 1) - 1
+        at = t.double().clamp(knots[0], knots[-1])
+        levels = perturbation.log_snr(knots)
+        share = (perturbation.log_snr(at) - levels[i]) / (levels[i + 1] - levels[i])
+        linear = (at - knots[i]) / (knots[i + 1] - knots[i])
+        share = torch.where(levels[i].isfinite() & levels[i + 1].isfinite(), share, linear)  # alpha or sigma may be 0
+        return i + 1 + torch.where(at == knots[i + 1], 1.0, share.clamp(0, 1))
 
 
 @component

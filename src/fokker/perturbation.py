@@ -62,6 +62,29 @@ class Perturbation(ABC):
         return float(self.sigma(torch.ones((), dtype=torch.float64)))
 
     @property
+    def prior_variance(self) -> float:
+        """Variance v of the data that `prior_std` takes for granted: prior_std^2 = sigma(1)^2 + alpha(1)^2 v.
+
+        0 where the prior is the noise alone, and 0 where alpha(1) = 0, which tells nothing of the data.
+        """
+        alpha, sigma = self.scales(1.0, torch.empty(0))
+        assert isinstance(alpha, float) and isinstance(sigma, float)
+        return max(0.0, (self.prior_std**2 - sigma**2) / alpha**2) if alpha else 0.0
+
+    def prior_at(self, t: float) -> float:
+        """Standard deviation of the Gaussian that sampling starts from at any time `t`.
+
+            sigma(t)^2 + alpha(t)^2 v,    v the `prior_variance`
+
+        which is what the prior of t = 1 has come from, or would turn into; `prior_std` at t = 1 itself.
+        """
+        if t == 1:
+            return self.prior_std
+        alpha, sigma = self.scales(t, torch.empty(0))
+        assert isinstance(alpha, float) and isinstance(sigma, float)
+        return sqrt(sigma**2 + alpha**2 * self.prior_variance)
+
+    @property
     def knots(self) -> Tensor | None:
         """Times of the levels of a table, ascending, float64 (levels,); None for a continuous perturbation."""
         return None
@@ -80,19 +103,30 @@ class Perturbation(ABC):
         Raises:
             ConfigError: Where there are no levels, or where `t` lies between two of them.
         """
+        level = self.nearest_level(t)
+        knots = self.knots
+        assert knots is not None
+        if bool(((knots.to(t.device)[level - 1] - t).abs() > 1e-6).any()):
+            raise ConfigError(
+                "The label 'index' exists on the levels of the table only, and a time lies between two of them; "
+                "use the grid 'knots', or 'on-levels' around another grid, or say what the network is told there, by "
+                "'fokker sample --between round' or 'index:between=round', or train with a label such as 't'."
+            )
+        return level
+
+    def nearest_level(self, t: Tensor) -> Tensor:
+        """Level whose time is nearest to times `t`, int64, 1 for the smallest noise.
+
+        Raises:
+            ConfigError: Where there are no levels.
+        """
         knots = self.knots
         if knots is None:
             raise ConfigError(
                 f"{type(self).__name__} is continuous and has no levels; use another label than 'index', such as 't'."
             )
         knots = knots.to(t.device)
-        level = torch.searchsorted((knots[1:] + knots[:-1]) / 2, t.double().contiguous())  # the nearest
-        if bool(((knots[level] - t).abs() > 1e-6).any()):
-            raise ConfigError(
-                "The label 'index' exists on the levels of the table only, and a time lies between two of them; "
-                "use the grid 'knots', or a label such as 't'."
-            )
-        return level + 1
+        return torch.searchsorted((knots[1:] + knots[:-1]) / 2, t.double().contiguous()) + 1
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """Logarithm of alpha."""
@@ -230,6 +264,11 @@ class LinearBeta(Perturbation):
     @property
     def prior_std(self) -> float:
         """1: what is left of the data at t = 1 is taken for noise."""
+        return 1.0
+
+    @property
+    def prior_variance(self) -> float:
+        """1: data of unit variance stays of unit variance."""
         return 1.0
 
     def beta(self, t: Tensor) -> Tensor:
@@ -396,6 +435,11 @@ class Cosine(Perturbation):
 
     @property
     def prior_std(self) -> float:
+        """1, as for VP."""
+        return 1.0
+
+    @property
+    def prior_variance(self) -> float:
         """1, as for VP."""
         return 1.0
 

@@ -21,7 +21,7 @@ from fokker.component import component
 from fokker.data import Chain, DataSource, Examples
 from fokker.errors import ConfigError, DataError, FokkerError
 from fokker.grid import Grid
-from fokker.label import Label
+from fokker.label import Label, Time
 from fokker.model import NetworkModel
 from fokker.network import DataSpec, Network
 from fokker.noise import Seeded, Zero, block_seed
@@ -32,6 +32,7 @@ from fokker.sampler import Final, Sampler, check_grid, check_noise, trajectory
 from fokker.spec import as_spec
 from fokker.start import Init
 from fokker.training.settings import TrainSettings
+from fokker.weighting import Weighting
 
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
@@ -153,6 +154,8 @@ class Facts:
         terminal_log_snr: Log-SNR at t = 1.
         prior_kl: KL divergence of p_1 to the prior in nats, with the data taken as a Gaussian with independent
             dimensions of its own means and variances.
+        first_time: Time at which sampling starts, the first of the plan's grid.
+        start_kl: KL divergence of the law there to the prior at that time, likewise.
     """
 
     examples: int
@@ -161,6 +164,8 @@ class Facts:
     parameters: int
     terminal_log_snr: float
     prior_kl: float
+    first_time: float
+    start_kl: float
 
 
 def resolve(
@@ -340,6 +345,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             name = type(plan.network).__name__
             problems.append(Problem("label", f"{name} is told the level of a table; use the label 'index'."))
     problems += _without_noise(plan)
+    problems += _without_data(plan)
     problems += _taught(plan)
     if plan.train.compile and (plan.objective.differentiates or plan.parameterization.differentiates):
         reason = "a compiled network has first derivatives only, and this training needs second ones"
@@ -361,7 +367,8 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
     spec = attempt("train.labels", lambda: spec_of(plan, examples))
     backbone = spec and attempt("network", lambda: _on_meta(plan.network, spec))
     fitted = attempt("data", lambda: fit(plan, examples))
-    kl = fitted and attempt("data", lambda: _prior_kl(fitted, examples))
+    first = 1.0 if grid is None else float(grid[0])
+    kl = fitted and attempt("data", lambda: [_prior_kl(fitted, examples, t) for t in (1.0, first)])
     if backbone is None or kl is None:
         return None, problems
     return (
@@ -371,7 +378,9 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             classes=examples.classes,
             parameters=sum(q.numel() for q in backbone.parameters() if q.requires_grad),
             terminal_log_snr=float(p.log_snr(torch.ones((), dtype=torch.float64))),
-            prior_kl=kl,
+            prior_kl=kl[0],
+            first_time=first,
+            start_kl=kl[1],
         ),
         problems,
     )
@@ -392,7 +401,7 @@ def _dry_run(plan: Plan) -> None:
     """
     p, s = plan.perturbation, plan.sample
     model = NetworkModel(_Silent(), p, plan.parameterization, plan.label)
-    x = torch.full((1, 1), p.prior_std)
+    x = torch.full((1, 1), p.prior_at(float(s.grid.times(p, s.steps)[0])))
     for state in trajectory(model, s.sampler, s.grid.times(p, s.steps), Zero(), x, final=s.final):
         if not bool(state.x.isfinite().all()):
             t = float(torch.as_tensor(state.t).max())
@@ -454,16 +463,44 @@ def _without_noise(plan: Plan) -> list[Problem]:
     return found
 
 
+def _without_data(plan: Plan) -> list[Problem]:
+    """What does not exist, or is not learned, at t = 1 where nothing is left of the data there."""
+    p, end = plan.perturbation, torch.ones((), dtype=torch.float64)
+    found: list[Problem] = []
+    if float(p.alpha(end)) > 0:
+        return found
+    name = type(p).__name__
+    try:
+        model = NetworkModel(_Silent(), p, plan.parameterization, Time())
+        _ = model(torch.ones(1, 1), 1.0).x0
+    except FokkerError as error:
+        found.append(Problem("parameterization", str(error)))
+    try:
+        told = plan.label(p, end)
+        if told.is_floating_point() and not bool(told.isfinite()):
+            what = f"The label {type(plan.label).__name__} is infinite at t = 1, where {name} has alpha = 0"
+            found.append(Problem("label", f"{what}; use 't', '1000t' or 'alpha'."))
+    except ConfigError:  # told already
+        pass
+    weighting = getattr(plan.objective, "weighting", None)
+    if isinstance(weighting, Weighting):
+        weight = float(weighting(p, end))
+        if not 0 < weight < float("inf"):
+            what = f"{type(weighting).__name__} gives t = 1 the weight {weight:g}, as {name} has alpha = 0 there, and"
+            found.append(Problem("objective", f"{what} sampling starts there; use the weighting 'edm'."))
+    return found
+
+
 def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:
     with torch.device("meta"):
         return network.build(spec)
 
 
-def _prior_kl(plan: Plan, examples: Examples) -> float:
+def _prior_kl(plan: Plan, examples: Examples, t: float) -> float:
     count = min(len(examples), 2000)
     x = examples.fetch([i * len(examples) // count for i in range(count)]).x
     y = plan.chain.forward(x, Seeded(0)).double().flatten(1)
-    alpha, sigma = plan.perturbation.scales(1.0, y)
-    prior = plan.perturbation.prior_std**2
+    alpha, sigma = plan.perturbation.scales(t, y)
+    prior = plan.perturbation.prior_at(t) ** 2
     ratio = (alpha**2 * y.var(0, unbiased=False) + sigma**2) / prior
     return float((ratio - 1 - ratio.log() + (alpha * y.mean(0)) ** 2 / prior).sum() / 2)

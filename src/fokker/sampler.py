@@ -360,7 +360,7 @@ def sample(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Draw samples: start from the prior, go down, return the end.
+    """Draw samples: start from the prior at the first time of the grid, go down, return the end.
 
     Args:
         model: The model, carrying its perturbation.
@@ -376,7 +376,7 @@ def sample(
     Returns:
         Samples in the model's units, (B, *D).
     """
-    x = model.perturbation.prior_std * noise(torch.empty(shape, dtype=dtype, device=device))
+    x = model.perturbation.prior_at(float(grid[0])) * noise(torch.empty(shape, dtype=dtype, device=device))
     for state in trajectory(model, sampler, grid, noise, x, cond=cond, final=final):
         x = state.x
     return x

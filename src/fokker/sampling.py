@@ -101,7 +101,9 @@ def generate(
         for each in guidance:
             guided = each.wrap(guided)
         t = float(sampler.levels(grid)[0])
-        x = init(model.perturbation, t, noise, torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
+        # the prior of a time belongs to what walks down from there; a sampler that stays at one time has the widest one
+        begin = 1.0 if init is prior and t != float(grid[0]) else t
+        x = init(model.perturbation, begin, noise, torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
         keep = keep_states if start == first else 0
         wanted = _spread(len(grid) - 1 + (final == "tweedie"), keep)
         states: list[tuple[float, Tensor]] = []

@@ -1,6 +1,6 @@
 """Starts: where trajectories begin.
 
-    prior      x = prior_std z, the law at t = 1
+    prior      x = prior_at(t) z, the prior of t = 1 as it is at the first time; prior_std z at t = 1
     normal     x = z
     uniform    x = T(u), u uniform in [0, 1) in the data's own units, as NCSN starts its pictures
     data       x = alpha(t) T(x_0) + sigma(t) z, a training example with the noise of the first level
@@ -33,8 +33,8 @@ Start: TypeAlias = Callable[[Perturbation, float, Noise, Tensor], Tensor]
 
 
 def prior(p: Perturbation, t: float, noise: Noise, like: Tensor) -> Tensor:
-    """Draws of the prior, (B, *D)."""
-    return p.prior_std * noise(like)
+    """Draws of the prior at the first time, (B, *D); see `Perturbation.prior_at`."""
+    return p.prior_at(t) * noise(like)
 
 
 def start_from(init: Init, plan: "Plan") -> Start:

@@ -8,7 +8,7 @@ diffusion are continuous and the same samplers and solvers run on tables and on 
 """
 
 from functools import cached_property
-from math import log
+from math import exp, log
 from typing import Annotated, Literal
 
 import torch
@@ -180,6 +180,8 @@ class Betas(Perturbation):
         start: beta_1 of the two linear schedules; 1e-4 and 8.5e-4 unless given.
         end: beta_T of the two linear schedules; 0.02 and 0.012 unless given.
         values: The whole table of betas instead, level 1 first.
+        zero_terminal_snr: Shift and scale alpha so that level 1 keeps its own and level T has 0: nothing is left of
+            the data at t = 1 (Lin et al., 2024, algorithm 1). In the last interval alpha / sigma is linear in t.
     """
 
     schedule: Literal["linear", "scaled-linear", "cosine", "values"] = "linear"
@@ -187,6 +189,7 @@ class Betas(Perturbation):
     start: Annotated[float, Gt(0), Lt(1)] | None = None
     end: Annotated[float, Gt(0), Lt(1)] | None = None
     values: Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], Len(2)] | None = None
+    zero_terminal_snr: bool = False
 
     def __post_init__(self) -> None:
         def default(name: str, value: float) -> None:
@@ -210,6 +213,8 @@ class Betas(Perturbation):
         if self.schedule == "scaled-linear":
             default("start", 0.00085)
             default("end", 0.012)
+        if self.zero_terminal_snr and self.steps is not None and self.steps < 3:
+            raise ConfigError("Betas.zero_terminal_snr needs 3 levels at least: with 2, only level 1 has any data.")
 
     @property
     def t_min(self) -> float:  # type: ignore[override]
@@ -222,9 +227,23 @@ class Betas(Perturbation):
         """1: what is left of the data at t = 1 is taken for noise."""
         return 1.0
 
+    @property
+    def prior_variance(self) -> float:
+        """1: data of unit variance stays of unit variance."""
+        return 1.0
+
     @cached_property
     def table(self) -> Tensor:
         """beta_1 to beta_T, float64 (T,)."""
+        if not self.zero_terminal_snr:
+            return self._given
+        of_level = self.log_alpha_bar
+        before = torch.cat([torch.zeros_like(of_level[:1]), of_level[:-1]])
+        return -torch.expm1(of_level - before)
+
+    @cached_property
+    def _given(self) -> Tensor:
+        """The betas before any rescaling."""
         assert self.steps is not None
         if self.values is not None:
             return torch.tensor(self.values, dtype=torch.float64)
@@ -238,13 +257,41 @@ class Betas(Perturbation):
     @cached_property
     def log_alpha_bar(self) -> Tensor:
         """log(alpha_i^2) for i = 1 to T, float64 (T,)."""
-        return torch.log1p(-self.table).cumsum(0)
+        given = torch.log1p(-self._given).cumsum(0)
+        if not self.zero_terminal_snr:
+            return given
+        alpha = (given / 2).exp()
+        rescaled = 2 * ((alpha - alpha[-1]) / (alpha[0] - alpha[-1])).log() + given[0]
+        rescaled[0] = given[0]
+        return rescaled
 
     @cached_property
     def _interpolant(self) -> MonotoneCubic:
         # alpha^2 = sigmoid(lambda)
         log_snr = self.log_alpha_bar - torch.log(-torch.expm1(self.log_alpha_bar))
-        return MonotoneCubic(self.knots, log_snr)
+        if not self.zero_terminal_snr:
+            return MonotoneCubic(self.knots, log_snr)
+        assert self.steps is not None
+        found = MonotoneCubic(self.knots[:-1], log_snr[:-1])
+        # meets the last interval's slope, as far as a monotone cubic can: three secants (Fritsch & Carlson, 1980)
+        found.slope[-1] = max(-2.0 * self.steps, 3 * float(found.slope[-1]))
+        return found
+
+    @property
+    def _last(self) -> tuple[float, float]:
+        """Where the last interval of a rescaled table begins, and alpha / sigma there; 1 and 0 for other tables."""
+        if not self.zero_terminal_snr:
+            return 1.0, 0.0
+        snr = float(self._interpolant.y[-1])
+        return float(self.knots[-2]), exp(snr / 2)
+
+    def _ratio(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether times lie in the last interval of a rescaled table, and alpha / sigma there, linear down to 0."""
+        begin, ratio = self._last
+        inside = t > begin if self.zero_terminal_snr else torch.zeros_like(t, dtype=torch.bool)
+        # outside its branch each formula gets a harmless time: autograd would turn an infinity there into a NaN
+        place = torch.where(inside, t, torch.full_like(t, begin))
+        return inside, ratio * (1 - place) / ((1 - begin) or 1.0)
 
     @property
     def knots(self) -> Tensor:
@@ -257,33 +304,54 @@ class Betas(Perturbation):
         """alpha_i and sigma_i, from the products of 1 - beta."""
         return (self.log_alpha_bar / 2).exp(), (-torch.expm1(self.log_alpha_bar)).sqrt()
 
-    def log_snr(self, t: Tensor) -> Tensor:
-        """The table on its levels, a monotone cubic between them, and a constant rate below level 1."""
+    def _above_the_end(self, t: Tensor) -> Tensor:
+        """The log-SNR up to the last interval of a rescaled table; beyond, its value there."""
         assert self.steps is not None
-        low = t * self.steps < 1
-        # outside its branch each formula gets a harmless time: autograd would turn an infinity there into a NaN
+        low, inside = t * self.steps < 1, self._ratio(t)[0]
         variance = float(self.table[0]) * self.steps * torch.where(low, t, torch.full_like(t, 0.5 / self.steps))
         below = torch.log1p(-variance) - variance.log()
-        return torch.where(low, below, self._interpolant(torch.where(low, torch.ones_like(t), t)))
+        return torch.where(
+            low, below, self._interpolant(torch.where(low | inside, torch.full_like(t, self._last[0]), t))
+        )
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """The table on its levels, a monotone cubic between them, and a constant rate below level 1."""
+        if not self.zero_terminal_snr:
+            return self._above_the_end(t)
+        inside, ratio = self._ratio(t)
+        return torch.where(inside, 2 * ratio.log(), self._above_the_end(t))
 
     def time(self, log_snr: Tensor) -> Tensor:
         """Solves the cubic of the log-SNR; below level 1, sigma^2 is linear in t."""
         assert self.steps is not None
         wanted = log_snr.double()
         below = torch.sigmoid(-wanted) / (float(self.table[0]) * self.steps)
-        return torch.where(below * self.steps < 1, below, self._interpolant.inverse(wanted)).to(log_snr.dtype)
+        found = torch.where(below * self.steps < 1, below, self._interpolant.inverse(wanted))
+        if self.zero_terminal_snr:
+            begin, ratio = self._last
+            share = ((wanted / 2).exp() / ratio).clamp(max=1)
+            found = torch.where(share < 1, 1 - (1 - begin) * share, found)
+        return found.to(log_snr.dtype)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """sqrt(sigmoid(lambda))."""
-        return self.log_alpha(t).exp()
+        """sqrt(sigmoid(lambda)); with r = alpha / sigma, r / sqrt(1 + r^2) in the last interval of a rescaled table."""
+        alpha = (torch.nn.functional.logsigmoid(self._above_the_end(t)) / 2).exp()
+        if not self.zero_terminal_snr:
+            return alpha
+        inside, ratio = self._ratio(t)
+        return torch.where(inside, ratio / (1 + ratio**2).sqrt(), alpha)
 
     def log_alpha(self, t: Tensor) -> Tensor:
-        """log sigmoid(lambda) / 2."""
+        """log sigmoid(lambda) / 2; minus infinity where alpha = 0."""
         return torch.nn.functional.logsigmoid(self.log_snr(t)) / 2
 
     def sigma(self, t: Tensor) -> Tensor:
         """sqrt(sigmoid(-lambda))."""
-        return (torch.nn.functional.logsigmoid(-self.log_snr(t)) / 2).exp()
+        sigma = (torch.nn.functional.logsigmoid(-self._above_the_end(t)) / 2).exp()
+        if not self.zero_terminal_snr:
+            return sigma
+        inside, ratio = self._ratio(t)
+        return torch.where(inside, 1 / (1 + ratio**2).sqrt(), sigma)
 
 
 def cosine_betas(steps: int, s: float = 0.008, largest: float = 0.999) -> Tensor:

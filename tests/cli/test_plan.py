@@ -60,6 +60,8 @@ def test_json(fokker, data, host):
         "parameters",
         "terminal_log_snr",
         "prior_kl",
+        "first_time",
+        "start_kl",
     }
     assert resolve(host.registry, found["plan"]).table(host.registry) == found["plan"]
     done = fokker("plan", "--data", "array:path=missing.npy", "--objective", "ddpm", "--json")

@@ -42,7 +42,7 @@ KEEP: dict[str, list[str]] = {
     "score_sde/ode_sampler": [r"gmm_.*", r".*/(z|x_truth_f64|x_denoise_false|x_denoise_true)"],
     "ddim/ddim_original": [r".*"],
     "diffusers_schedulers/noise_schedules": [
-        r".*/(x0|noise|t|noisy|velocity|alphas_cumprod|betas)",
+        r".*/(x0|noise|t|noisy|velocity|alphas_cumprod|alphas_cumprod_zero_snr|betas)",
         r".*/(timesteps_(linspace|trailing)_\d+|euler_sigmas_(linspace_10|karras_12|exponential_12))",
     ],
     "diffusers_schedulers/ddpm_ddim": [
@@ -55,8 +55,8 @@ KEEP: dict[str, list[str]] = {
         r"space_timesteps/1000:100",
     ],
     "k_diffusion/schedules_and_wrappers": [
-        r"(karras|exponential|vp)/sigmas",
-        r"discrete/(sigma|sigma_to_t|x|noise|eps_denoised|v_denoised|eps_loss|v_loss)",
+        r"(karras|exponential|polyexponential|vp)/sigmas",
+        r"discrete/(alphas_cumprod|sigma|sigma_to_t|sigma_to_t_quantized|x|noise|eps_denoised|v_denoised|eps_loss|v_loss)",
         r"(vdenoiser|denoiser_karras|denoiser_snr|simple_loss_denoiser)/.*",
     ],
     "ncsn_models/ncsn_v1_16px": [r".*"],

@@ -1,8 +1,10 @@
 """Hugging Face diffusers: noise schedules, forward noising, spacings of times, and the DDPM and DDIM schedulers.
 
 Its timestep t counts from 0 and is fokker's level t + 1; its last step goes to alpha-bar = 1, fokker's t = 0. Its
-tables are float32. Its `leading` spacing, clipping, `beta` sigmas and zero terminal SNR have no counterpart here.
+tables are float32. Its `leading` spacing, clipping and `beta` sigmas have no counterpart here.
 """
+
+import dataclasses
 
 import pytest
 import torch
@@ -40,6 +42,12 @@ def schedules(record):
 @pytest.fixture(scope="module")
 def runs(record):
     return record("diffusers_schedulers/ddpm_ddim")
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_zero_terminal_snr(schedules, name, agree):
+    p = dataclasses.replace(SCHEDULES[name], zero_terminal_snr=True)
+    agree(p.alpha(p.knots) ** 2, schedules[f"{name}/alphas_cumprod_zero_snr"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

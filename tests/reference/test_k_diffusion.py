@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from fokker.edm_grid import Polyexponential
 from fokker.grid import Exponential, Uniform, karras_sigmas
+from fokker.label import Index
 from fokker.objective import weighted_square
 from fokker.parameterization import EDM, Eps, V
 from fokker.perturbation import VE, VP, Perturbation, expand
+from fokker.table import Betas
 from fokker.weighting import EDMWeight, Simple, Weighting
 
 RTOL = 1e-9
@@ -130,3 +133,20 @@ def test_edm(data, exploding, name, weighting, agree):
         agree(answer(EDM(sigma_data=0.5), exploding, x, network).x0, data[f"{name}/denoised"], rtol=RTOL, atol=RTOL)
     actual = loss(weighting, EDM(sigma_data=0.5), exploding, x, eps, network)
     agree(actual, data[f"{name}/loss"], rtol=RTOL)
+
+
+def test_polyexponential(data, agree):
+    case = data.case("polyexponential")
+    p = VE(sigma_min=case["sigma_min"], sigma_max=case["sigma_max"])
+    times = Polyexponential(rho=case["rho"]).times(p, case["n"] - 1)
+    agree(p.sigma(times), data["polyexponential/sigmas"][:-1], rtol=RTOL)
+
+
+def test_labels_between_the_levels_of_a_table(data, agree):
+    """Its time-steps count from 0; a fraction is linear in log sigma, and rounding is to the nearest in log sigma."""
+    bar = data["discrete/alphas_cumprod"]
+    betas = 1 - torch.cat([bar[:1], bar[1:] / bar[:-1]])
+    p = Betas(schedule="values", values=tuple(betas.tolist()))
+    t = p.time(-2 * data["discrete/sigma"].log())
+    agree(Index(between="interpolate")(p, t) - 1, data["discrete/sigma_to_t"], rtol=1e-7, atol=1e-6)
+    agree(Index(between="round")(p, t) - 1, data["discrete/sigma_to_t_quantized"], rtol=0)

@@ -1,6 +1,7 @@
 """`fokker plan`: what a training would be, and what is wrong with it."""
 
 import dataclasses
+from math import isfinite
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, tun
         print_json(
             {
                 "plan": table,
-                "facts": dataclasses.asdict(facts) if facts else None,
+                "facts": _finite(dataclasses.asdict(facts)) if facts else None,
                 "problems": [dataclasses.asdict(p) for p in problems],
                 **({} if tuned is None else {"tuned": {change.path: change.value for change in tuned.changes}}),
             }
@@ -55,7 +56,18 @@ def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, tun
                 + (f", {facts.classes} classes" if facts.classes else "")
                 + f"; {facts.parameters:,} parameters\n"
                 f"# log-SNR at t = 1: {facts.terminal_log_snr:.3f}; KL(p_1 || prior): {facts.prior_kl:.3g} nats"
+                + (
+                    f"\n# the grid begins at t = {facts.first_time:.4g}, "
+                    f"KL(p_t || prior there): {facts.start_kl:.3g} nats"
+                    if facts.first_time < 1 - 1e-9
+                    else ""
+                )
             )
         for problem in problems:
             click.echo(f"Problem in {problem.where}: {problem.message}", err=True)
     ctx.exit(2 if problems else 0)
+
+
+def _finite(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts with null for what is infinite, such as a log-SNR where alpha = 0: JSON has no word for it."""
+    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in facts.items()}

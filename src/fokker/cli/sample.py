@@ -36,6 +36,11 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of the grid; the plan's unless given.")
 @click.option("--nfe", type=click.IntRange(min=1), help="Evaluations of the network per sample, instead of --steps.")
+@click.option(
+    "--between",
+    type=click.Choice(["refuse", "round", "interpolate"]),
+    help="What a network of levels is told between two of them; the plan's rule unless given.",
+)
 @click.option("--init", help="Where it begins: prior, normal, uniform, data, or a point such as [1.5,-1.5].")
 @click.option("--final", type=click.Choice(["tweedie", "mean", "none"]), help="How trajectories end.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With a sample's index, decides its noise.")
@@ -65,6 +70,7 @@ def sample(
     grid: str | None,
     steps: int | None,
     nfe: int | None,
+    between: Literal["refuse", "round", "interpolate"] | None,
     init: str | None,
     final: str | None,
     seed: int,
@@ -100,7 +106,7 @@ def sample(
     from fokker.start import start_from
     from fokker.training.device import pick_device
 
-    opened = open_run(run, app.host)
+    opened = open_run(run, app.host).told_between(between)
     settings, p = opened.plan.sample, opened.plan.perturbation
     way = config.build(app.registry, "sampler", sampler) if sampler is not None else settings.sampler
     rule = config.build(app.registry, "grid", grid) if grid is not None else settings.grid
@@ -132,6 +138,7 @@ def sample(
         "sampler": named,
         "grid": str(as_spec(config.to_table(app.registry, rule, "grid"))),
         "steps": len(times) - 1,
+        "between": between,
         "init": format_value(settings.init),
         "final": end,
         "guidance": ", ".join(guidance) or None,

@@ -68,6 +68,11 @@ def fokker_register(registry: "Registry") -> None:
     registry.grid("karras", "fokker.grid:Karras", summary="Equal steps in (sigma / alpha)^(1 / rho).")
     registry.grid("trailing", "fokker.grid:Trailing", summary="Levels of a table, equally spaced, from the last one.")
     registry.grid("exponential", "fokker.grid:Exponential", summary="Equal steps in log(sigma / alpha).")
+    registry.grid("edm", "fokker.edm_grid:EDMGrid", summary="The levels of EDM, in units of the data.")
+    registry.grid(
+        "polyexponential", "fokker.edm_grid:Polyexponential", summary="Powers of the way in log sigma / alpha."
+    )
+    registry.grid("on-levels", "fokker.levelled:OnLevels", summary="Any grid, moved onto the levels of a table.")
     registry.grid("knots", "fokker.grid:Knots", summary="The table's own levels.")
 
     registry.recipe("demo", "fokker:recipes/demo.toml", summary="The digits of 'fokker demo'.")

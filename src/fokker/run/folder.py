@@ -21,6 +21,7 @@ import torch
 
 import fokker
 from fokker.errors import ConfigError, RunError
+from fokker.label import Index
 from fokker.network import DataSpec
 from fokker.partial import write_text
 from fokker.plan import Plan, resolve
@@ -77,6 +78,28 @@ class Run:
             saved = ", ".join(str(s) for s in checkpoints.steps_saved(self.checkpoints)) or "none"
             raise RunError(f"{self.path} has no checkpoint {name!r}; there are: {saved}.")
         return place
+
+    def told_between(self, rule: Literal["refuse", "round", "interpolate"] | None) -> "Run":
+        """The run with another rule for what a network of levels is told between two of them.
+
+        Args:
+            rule: See `fokker.label.Index`; None for the run's own.
+
+        Raises:
+            ConfigError: If its network is not told levels, or cannot be told a fraction of one.
+        """
+        if rule is None:
+            return self
+        label, network = self.plan.label, self.plan.network
+        if not isinstance(label, Index):
+            raise ConfigError(
+                f"--between is for networks that are told the level of a table, and {self.path} was trained with "
+                f"{type(label).__name__}, which exists at all times; leave it out."
+            )
+        if rule == "interpolate" and network.reads_levels:
+            raise ConfigError(f"{type(network).__name__} has a row for each level, no fractions; use --between round.")
+        plan = dataclasses.replace(self.plan, label=dataclasses.replace(label, between=rule))
+        return dataclasses.replace(self, plan=plan)
 
     def label(self, label: int | Literal["none"] | None, classes: int | None = None) -> int | None:
         """The class label that a choice of one means to the model.

@@ -23,6 +23,8 @@ def _observe(label: Label) -> list[Any]:
     for p in PERTURBATIONS.values():
         try:
             seen.append(label(p, torch.linspace(p.t_min, 1, 7, dtype=torch.float64) if p.knots is None else p.knots))
+            if p.knots is not None:  # a rule for times between levels shows there alone
+                seen.append(label(p, 0.7 * p.knots[:-1] + 0.3 * p.knots[1:]))
         except ConfigError as error:
             seen.append(str(error))
     return seen
