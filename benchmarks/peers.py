@@ -121,8 +121,9 @@ def _k_diffusion(x: Tensor, steps: int, free: Free) -> Iterator[tuple[str, Conte
         ("lms", "sample_lms", "two-step"),
         ("euler_ancestral", "sample_euler_ancestral", "stochastic"),
     ):
+        function = getattr(sampling, name)
 
-        def run(function: Any = getattr(sampling, name)) -> float:
+        def run(function: Any = function) -> float:
             began = time.perf_counter()
             with torch.no_grad():
                 function(model, x, sigmas, disable=True)

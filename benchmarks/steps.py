@@ -207,7 +207,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({"rows": rows, "missing": missing}))
         return
-    print(f"{'shape':14}{'us a step, less the network':34}{'family':12}{'median':>8}{'least':>8}{'x bound':>9}{'least':>7}")
+    heads = f"{'family':12}{'median':>8}{'least':>8}{'x bound':>9}{'least':>7}"
+    print(f"{'shape':14}{'us a step, less the network':34}{heads}")
     for row in rows:
         ratio = f"{row['ratio']:9.2f}{row['least_ratio']:7.2f}" if "ratio" in row else ""
         print(

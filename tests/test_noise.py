@@ -306,7 +306,11 @@ def test_a_silent_end_passes_the_other_source_s_pair_on():
     assert all(torch.equal(part, x) for part in SilentEnd(Path()).final.integral(x))
 
 
-@pytest.mark.parametrize("make", [lambda: PerSample(3, range(5, 12), (2, 3)), lambda: SilentEnd(Seeded(3)), Zero])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: PerSample(3, range(5, 12), (2, 3)), lambda: SilentEnd(Seeded(3)), Zero],
+    ids=["per sample", "silent end", "zero"],
+)
 def test_what_is_added_is_what_is_drawn(make):
     x = torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0))
     drawing, adding = make(), make()

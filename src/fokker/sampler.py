@@ -298,8 +298,8 @@ def trajectory(
 ) -> Iterator[State]:
     """The whole way down, its end included: the one loop that all sampling goes through.
 
-    Progress bars, snapshots and early stopping are things that a caller does with the iterator. No gradients are kept of
-    what happens inside; a caller that has switched them off itself saves a switch to and fro at every step.
+    Progress bars, snapshots and early stopping are things that a caller does with the iterator. No gradients are kept
+    of what happens inside; a caller that has switched them off itself saves a switch to and fro at every step.
 
     Args:
         model: The model, carrying its perturbation.
