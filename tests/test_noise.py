@@ -337,3 +337,11 @@ def test_rows_add_their_own_numbers():
     whole = PerSample(0, range(3), (4,), block=1)(torch.zeros(3, 4))
     some = PerSample(0, range(3), (4,), block=1).rows(index).add_to(torch.zeros(2, 4), 1.0)
     assert torch.equal(some, whole[index])
+
+
+def test_a_subclass_adds_what_it_draws_itself():
+    class Ones(PerSample):
+        def __call__(self, x, t=None, s=None):
+            return torch.ones_like(x)
+
+    assert torch.equal(Ones(0, range(2), (3,)).add_to(torch.zeros(2, 3), 0.5), torch.full((2, 3), 0.5))

@@ -79,10 +79,6 @@ class Zero(Noise):
         """Zeros."""
         return torch.zeros_like(x)
 
-    def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
-        """The state as it is."""
-        return x
-
     def uniform(self, x: Tensor) -> Tensor:
         """1/2."""
         return torch.full_like(x, 0.5)
@@ -252,6 +248,8 @@ class PerSample(Noise):
 
     def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
         """The sum with each sample's next normal numbers, drawn into the same memory every time."""
+        if type(self).__call__ is not PerSample.__call__:  # a subclass that draws in its own way
+            return super().add_to(x, factor, t, s)
         return x.add_(self._draw(x, normal=True, keep=True), alpha=factor)
 
     def uniform(self, x: Tensor) -> Tensor:
