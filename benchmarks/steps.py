@@ -18,6 +18,7 @@ from interleave import interleaved
 from peers import Contender, contenders
 from torch import Tensor
 
+from fokker.config import build
 from fokker.errors import ConfigError
 from fokker.grid import LogSNR
 from fokker.model import ScoreModel
@@ -35,9 +36,9 @@ FAMILIES = {
     "ddpm": "stochastic",
     "euler-maruyama": "stochastic",
     "pc": "stochastic",
+    "exponential-adams:order=2": "two-step",
     "dpm-solver-2m": "two-step",
-    "multistep": "two-step",
-    "unipc": "two-step",
+    "unipc:order=2": "two-step",
     "sde-dpm-solver": "stochastic",
 }
 """Samplers that are measured where they are registered."""
@@ -90,7 +91,7 @@ def of_fokker(x: Tensor, steps: int) -> dict[str, Contender]:
     found = {"fokker two steps, in this script": Contender(_run(TwoStep(), model, x, grid), 1, "two-step")}  # type: ignore[arg-type]
     for name, family in FAMILIES.items():
         try:
-            sampler = registry.get("sampler", name).load()()
+            sampler = build(registry, "sampler", name)
         except ConfigError:
             continue  # not among the plugins of this version
         found[f"fokker {name}"] = Contender(_run(sampler, model, x, grid), sampler.claims.evaluations or 1, family)

@@ -132,7 +132,8 @@ def sample(
     if trajectory is not None:
         _refuse_existing(_beside(out, ".npz"), _beside(out, ".png"), force=force)
     model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
-    hasten(model, where, compile=compiled, cuda_graphs=cuda_graphs)
+    if compiled or cuda_graphs:
+        hasten(model, where, compile=compiled, cuda_graphs=cuda_graphs)
     about: dict[str, str | int | bool | None] = {
         "seed": seed,
         "sampler": named,
