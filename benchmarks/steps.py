@@ -41,6 +41,7 @@ FAMILIES = {
     "unipc:order=2": "two-step",
     "sde-dpm-solver": "stochastic",
 }
+_READ_X0 = ("dpm-solver-2m", "unipc:order=2", "sde-dpm-solver")
 """Samplers that are measured where they are registered."""
 
 
@@ -50,14 +51,24 @@ def free(x: Tensor) -> Tensor:
 
 
 class FreeModel(ScoreModel):
-    """Predicts a tenth of the state as the noise."""
+    """Predicts a tenth of the state.
+
+    Args:
+        primary: What it takes that for: what a method reads, so that nothing has to be derived.
+    """
 
     perturbation = VP()
+
+    def __init__(self, primary: str = "eps") -> None:
+        self.primary = primary
 
     def __call__(self, x: Tensor, t: Tensor | float, cond: Any = None) -> Prediction:
         """See `ScoreModel`."""
         alpha, sigma = self.perturbation.scales(t, x)
-        return Prediction(x, alpha, sigma, eps=free(x))
+        answer = free(x)
+        if self.primary == "eps":
+            return Prediction(x, alpha, sigma, eps=answer)
+        return Prediction(x, alpha, sigma, x0=answer)
 
 
 class TwoStep:
@@ -94,7 +105,8 @@ def of_fokker(x: Tensor, steps: int) -> dict[str, Contender]:
             sampler = build(registry, "sampler", name)
         except ConfigError:
             continue  # not among the plugins of this version
-        found[f"fokker {name}"] = Contender(_run(sampler, model, x, grid), sampler.claims.evaluations or 1, family)
+        given = FreeModel("x0") if name in _READ_X0 else model
+        found[f"fokker {name}"] = Contender(_run(sampler, given, x, grid), sampler.claims.evaluations or 1, family)
     return found
 
 
