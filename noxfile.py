@@ -2,8 +2,8 @@
 
 `tests`, `conformance`, `types`, `demo` and `bench` share one environment, made by the session `environment`:
 `nox -s tests` makes or refreshes it first, `nox -R -s tests` takes it as it is. `lint` and `docs` have small
-environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires, and
-`mutants` one of its own, with cosmic-ray.
+environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires,
+`mutants` one of its own, with cosmic-ray, and `bench-peers` one with the packages that fokker is compared with.
 """
 
 import json
@@ -77,6 +77,14 @@ def bench(session: nox.Session) -> None:
     """Measure what benchmarks/ measures; run nothing else meanwhile."""
     options = ["--benchmark-enable", "--benchmark-columns=median,iqr,rounds"]
     run_shared(session, "pytest", "benchmarks", *options, *session.posargs)
+
+
+@nox.session(name="bench-peers", reuse_venv=True)
+def bench_peers(session: nox.Session) -> None:
+    """Measure steps beside other packages, in an environment that has them too; run nothing else meanwhile."""
+    install(session, "-e", ".", *group("peers"))
+    for script in ("steps.py", "noise.py", "startup.py"):
+        session.run("python", f"benchmarks/{script}", env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(reuse_venv=True)

@@ -135,3 +135,22 @@ def test_an_energy_is_differentiated_again_in_its_weights_and_in_the_data():
     (row,) = torch.autograd.grad(score[0, 0], x)
     assert_close(row, -0.5 * torch.tensor([[5.0 + 2.0, 4.0]], dtype=D))
     assert m.backbone.k.grad is None and x.grad is None
+
+
+def test_a_label_is_evaluated_once_and_filled_in():
+    class Slow(ThousandTime):
+        def __call__(self, perturbation, t):
+            asked.append(t.item())
+            return super().__call__(perturbation, t)
+
+    asked = []
+    m = model(label=Slow())
+    for dtype in (torch.float32, D, torch.float32):
+        m(torch.ones(3, 2, dtype=dtype), 0.3)
+        _, label, _ = m.backbone.seen
+        assert label.dtype == dtype
+        assert torch.equal(label, torch.full((3,), 300.0, dtype=dtype))
+    assert asked == [0.3]
+    for k in range(10000):
+        m._label_at(k / 10000)
+    assert len(m._labels) <= 8192

@@ -304,3 +304,44 @@ def test_a_silent_end_passes_the_other_source_s_pair_on():
     x = torch.zeros(2, 3)
     assert all(torch.equal(a, b) for a, b in zip(SilentEnd(Path()).integral(x), (x + 1, x + 2), strict=True))
     assert all(torch.equal(part, x) for part in SilentEnd(Path()).final.integral(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: PerSample(3, range(5, 12), (2, 3)), lambda: SilentEnd(Seeded(3)), Zero],
+    ids=["per sample", "silent end", "zero"],
+)
+def test_what_is_added_is_what_is_drawn(make):
+    x = torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0))
+    drawing, adding = make(), make()
+    for factor in (0.5, -2.0):
+        expected = x + factor * drawing(x)
+        own = x.clone()
+        found = adding.add_to(own, factor)
+        assert found is own
+        assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_what_was_drawn_is_not_drawn_over():
+    noise, x = PerSample(0, range(4), (3,)), torch.zeros(4, 3)
+    drawn = noise(x)
+    before = drawn.clone()
+    noise.add_to(torch.zeros(4, 3), 1.0)
+    noise.add_to(torch.zeros(4, 3, dtype=torch.float64), 1.0)
+    noise(x)
+    assert torch.equal(drawn, before)
+
+
+def test_rows_add_their_own_numbers():
+    index = torch.tensor([2, 0])
+    whole = PerSample(0, range(3), (4,), block=1)(torch.zeros(3, 4))
+    some = PerSample(0, range(3), (4,), block=1).rows(index).add_to(torch.zeros(2, 4), 1.0)
+    assert torch.equal(some, whole[index])
+
+
+def test_a_subclass_adds_what_it_draws_itself():
+    class Ones(PerSample):
+        def __call__(self, x, t=None, s=None):
+            return torch.ones_like(x)
+
+    assert torch.equal(Ones(0, range(2), (3,)).add_to(torch.zeros(2, 3), 0.5), torch.full((2, 3), 0.5))

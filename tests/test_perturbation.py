@@ -259,3 +259,28 @@ def test_transitions_end_where_nothing_is_left_of_the_data():
     s, t = torch.tensor([0.0, 0.5, 1.0], dtype=D), torch.ones(3, dtype=D)
     a, v = Line().transition(s, t)
     assert a.tolist() == [0, 0, 1] and v.tolist() == [1, 1, 0]
+
+
+def test_a_grid_is_evaluated_once(monkeypatch):
+    p, x = VP(), torch.zeros(2, 3)
+    times = torch.linspace(1.0, p.t_min, 6, dtype=D)
+    p.remember(times)
+    expected = [(float(p.alpha(t)), float(p.sigma(t))) for t in times]
+    monkeypatch.setattr(VP, "sigma", lambda *_: pytest.fail("it was evaluated already"))
+    for t, scales in zip(times.tolist(), expected, strict=True):
+        assert p.scales(t, x) == pytest.approx(scales, rel=1e-14)
+
+
+def test_rates_are_remembered(monkeypatch):
+    p = VP()
+    d_alpha, d_sigma = p.rates(torch.tensor(0.3, dtype=D))
+    assert p.rates_at(0.3) == (float(d_alpha), float(d_sigma))
+    monkeypatch.setattr(VP, "rates", lambda *_: pytest.fail("they were evaluated already"))
+    assert p.rates_at(0.3) == (float(d_alpha), float(d_sigma))
+
+
+def test_what_is_remembered_stays_small():
+    p = VP()
+    for k in range(5):
+        p.remember(torch.linspace(k, k + 1, 3000, dtype=D) / 5)
+    assert 3000 <= len(p.__dict__["_memo"]) <= 8192

@@ -102,3 +102,89 @@ def test_v_is_read_accurately_in_single_precision(alpha, sigma):
     size = max(alpha, sigma) / (alpha**2 + sigma**2) ** 0.5
     assert_close(prediction.x0.double(), x0, rtol=0, atol=2e-6 * size)
     assert_close(prediction.eps.double(), eps, rtol=0, atol=2e-6 * size)
+
+
+PRIMARIES = ("score", "eps", "x0", "v", "velocity")
+
+
+def predicted(primary, alpha, sigma, shape=(4, 3)):
+    """A prediction whose quantities are known, with its x, x0 and eps."""
+    x0, eps = torch.randn(2, *shape, dtype=D, generator=torch.Generator().manual_seed(1)).unbind(0)
+    rates = (-0.3, 0.7)
+    values = {
+        "score": eps / -sigma,
+        "eps": eps,
+        "x0": x0,
+        "v": alpha * eps - sigma * x0,
+        "velocity": rates[0] * x0 + rates[1] * eps,
+    }
+    x = alpha * x0 + sigma * eps
+    return Prediction(x, alpha, sigma, **{primary: values[primary]}, rates=lambda: rates), x, x0, eps
+
+
+@pytest.mark.parametrize("primary", PRIMARIES)
+@pytest.mark.parametrize("scale", ["float", "tensor"])
+@pytest.mark.parametrize(
+    "factors",
+    [
+        {"x0": 0.3, "eps": -1.2},
+        {"x": 1.0, "score": 0.4},
+        {"x": -0.5, "x0": 2.0},
+        {"eps": 1.5},
+        {"x0": 1.0},
+        {"score": -2.0},
+        {"x": 0.7},
+        {"x": 0.2, "x0": -0.4, "eps": 0.6, "score": 0.8},
+    ],
+    ids=lambda f: "+".join(f),
+)
+def test_a_sum_of_what_follows_is_that_sum_of_the_state_and_the_primary(primary, scale, factors):
+    alpha, sigma = 0.8, 0.45
+    if scale == "tensor":
+        alpha, sigma = torch.linspace(0.5, 0.9, 4, dtype=D)[:, None], torch.linspace(0.8, 0.2, 4, dtype=D)[:, None]
+        factors = {name: torch.full((4, 1), value, dtype=D) for name, value in factors.items()}
+    q, x, x0, eps = predicted(primary, alpha, sigma)
+    parts = {"x": x, "x0": x0, "eps": eps, "score": eps / -sigma}
+    found = q.linear(**factors)
+    assert_close(found, sum(value * parts[name] for name, value in factors.items()), rtol=1e-12, atol=1e-13)
+    of_x, of_primary = q.factors(**factors)
+    assert_close(found, of_x * x + of_primary * q.value)
+
+
+@pytest.mark.parametrize("primary", PRIMARIES)
+@pytest.mark.parametrize(
+    "factors", [{"x": 1.0}, {"x0": 1.0}, {"eps": 1.0}, {"score": 1.0}, {"x": 1.0, "x0": 0.5}], ids=lambda f: "+".join(f)
+)
+def test_a_sum_is_a_tensor_of_its_own(primary, factors):
+    q, x, _, _ = predicted(primary, 0.8, 0.45)
+    before, value = x.clone(), q.value.clone()
+    q.linear(**factors).fill_(7.0)
+    assert torch.equal(x, before)
+    assert torch.equal(q.value, value)
+
+
+def test_what_has_no_factor_need_not_exist():
+    x = torch.ones(1, 2, dtype=D)
+    assert_close(Prediction(x, 0.0, 1.0, eps=2 * x).linear(x=3.0, eps=0.5), 4 * x)
+    assert_close(Prediction(x, 1.0, 0.0, x0=2 * x).linear(x0=0.5), x)
+    assert_close(Prediction(x, 1.0, 0.0, score=2 * x).linear(x=1.0, score=0.5), 2 * x)
+    assert_close(Prediction(x, 1.0, 0.0, score=2 * x).linear(x0=1.0), x)
+    with pytest.raises(SingularError, match="score does not follow from eps where sigma = 0"):
+        Prediction(x, 1.0, 0.0, eps=x).linear(score=1.0)
+
+
+@pytest.mark.parametrize("primary", PRIMARIES)
+def test_a_sum_takes_two_passes_over_the_data(primary):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Passes(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += 1
+            return func(*args, **(kwargs or {}))
+
+    q, *_ = predicted(primary, 0.8, 0.45)
+    with Passes() as passes:
+        q.linear(x=0.3, x0=0.5, eps=0.2, score=0.1)
+    assert passes.count == 2

@@ -10,7 +10,7 @@ from fokker.grid import Uniform
 from fokker.model import Counted
 from fokker.noise import PerSample, Recorded, Seeded, Zero
 from fokker.perturbation import VE, VP, SubVP, expand
-from fokker.sampler import Claims, OneStep, State, by_step, sample, trajectory
+from fokker.sampler import Claims, OneStep, State, add_noise, by_step, sample, trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
 from fokker.testing.order import measure_order, measure_weak_order
@@ -391,6 +391,22 @@ class TestLoop:
         x = normal(3, 2).requires_grad_()
         assert not run(DDIM(), mixture(), x, Uniform().times(VP(), 2), Zero()).requires_grad
 
+    @pytest.mark.parametrize("on", [True, False])
+    def test_a_caller_keeps_its_own_mode_of_gradients(self, on):
+        modes = []
+
+        class Watched(Counted):
+            def __call__(self, x, t, cond=None):
+                modes.append(torch.is_grad_enabled())
+                return super().__call__(x, t, cond)
+
+        with torch.set_grad_enabled(on):
+            for _ in trajectory(Watched(mixture()), DDIM(), Uniform().times(VP(), 3), Zero(), normal(3, 2)):
+                assert torch.is_grad_enabled() is on
+            sample(Watched(mixture()), DDIM(), Uniform().times(VP(), 3), Seeded(0), (2, 2))
+            assert torch.is_grad_enabled() is on
+        assert modes == [False] * 8
+
     @every
     def test_a_caller_may_stop_early(self, sampler):
         model = Counted(mixture())
@@ -398,6 +414,24 @@ class TestLoop:
             if state.t < 0.9:
                 break
         assert sampler in ADAPTIVE or model.calls < 60
+
+
+def test_noise_of_no_size_is_not_drawn():
+    x = normal(3, 2)
+    assert add_noise(x, 0.0, Recorded([])) is x
+    z = normal(3, 2, seed=1)
+    assert_close(add_noise(x.clone(), 0.5, Recorded([z])), x + 0.5 * z)
+    factor = torch.tensor([[0.0], [0.5], [1.0]], dtype=x.dtype)
+    assert_close(add_noise(x.clone(), factor, Recorded([z])), x + factor * z)
+
+
+def test_ancestral_sampling_draws_nothing_into_clean_data():
+    p = Betas(steps=4)
+    model, drawn = gaussian(p), Recorded([normal(3, 3, seed=k) for k in range(3)])
+    times = torch.tensor([0.75, 0.5, 0.25, 0.0], dtype=D)
+    *_, last = trajectory(model, Ancestral(), times, drawn, normal(3, 3), final="none")
+    assert last.x.isfinite().all()
+    assert len(list(drawn._draws)) == 1
 
 
 def test_coefficients_that_are_not_finite_are_refused_by_the_number_of_their_step():

@@ -47,6 +47,10 @@ class Noise(ABC):
         z, u = self(x, t, s), self(x, t, s)
         return z, z / 2 + u / sqrt(12)
 
+    def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
+        """x + factor z for a draw z, written over `x`, (B, *D); a source may draw z where nobody sees it."""
+        return x.add_(self(x, t, s), alpha=factor)
+
     @abstractmethod
     def uniform(self, x: Tensor) -> Tensor:
         """Numbers uniform in [0, 1) like `x`, (B, *D) or (B,)."""
@@ -101,6 +105,10 @@ class SilentEnd(Noise):
     def integral(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> tuple[Tensor, Tensor]:
         """The other source's pair."""
         return self._noise.integral(x, t, s)
+
+    def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
+        """The other source's sum."""
+        return self._noise.add_to(x, factor, t, s)
 
     def uniform(self, x: Tensor) -> Tensor:
         """The other source's numbers."""
@@ -213,24 +221,36 @@ class PerSample(Noise):
             if rows == list(range(first, first + len(rows)))
             else torch.tensor(rows, device=self._device)
         )
+        self._kept: Tensor | None = None
 
-    def _draw(self, x: Tensor, *, normal: bool) -> Tensor:
+    def _draw(self, x: Tensor, *, normal: bool, keep: bool = False) -> Tensor:
         if x.shape[0] != self._size:
             raise ValueError(f"This noise was made for {self._size} samples; the state has {x.shape[0]}.")
         event = x.shape[1:]
         # the buffer is laid out by sample, whatever the memory format of x
-        whole = torch.empty((len(self._generators) * self._block, *event), dtype=x.dtype, device=self._device)
-        for k, generator in enumerate(self._generators):
-            part = whole[k * self._block : (k + 1) * self._block]
+        whole = self._kept if keep else None
+        if whole is None or whole.dtype != x.dtype or whole.shape[1:] != event:
+            whole = torch.empty((len(self._generators) * self._block, *event), dtype=x.dtype, device=self._device)
+            if keep:
+                self._kept = whole
+        parts = whole.split(self._block) if len(self._generators) > 1 else (whole,) * len(self._generators)
+        for part, generator in zip(parts, self._generators, strict=True):
             if normal:
                 part.normal_(generator=generator)
             else:
                 part.uniform_(generator=generator)
-        return whole[self._cut].to(x.device)
+        drawn = whole if self._cut == slice(0, len(whole)) else whole[self._cut]
+        return drawn if drawn.device == x.device else drawn.to(x.device)
 
     def __call__(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> Tensor:
         """Each sample's next normal numbers."""
         return self._draw(x, normal=True)
+
+    def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
+        """The sum with each sample's next normal numbers, drawn into the same memory every time."""
+        if type(self).__call__ is not PerSample.__call__:  # a subclass that draws in its own way
+            return super().add_to(x, factor, t, s)
+        return x.add_(self._draw(x, normal=True, keep=True), alpha=factor)
 
     def uniform(self, x: Tensor) -> Tensor:
         """Each sample's next uniform numbers."""
@@ -242,7 +262,7 @@ class PerSample(Noise):
             raise ValueError("Rows can be advanced separately only with PerSample(block=1).")
         view = object.__new__(PerSample)
         order = range(self._size)[self._cut] if isinstance(self._cut, slice) else self._cut.tolist()
-        view._block, view._size, view._device = 1, len(index), self._device
+        view._block, view._size, view._device, view._kept = 1, len(index), self._device, None
         view._generators = [self._generators[order[i]] for i in index.tolist()]
         view._cut = slice(0, len(index))
         return view

@@ -235,7 +235,9 @@ def add_noise(
     Returns:
         The sum.
     """
-    return x if isinstance(factor, float) and not factor else add(x, factor, noise(x, t, s))
+    if isinstance(factor, float):
+        return noise.add_to(x, factor, t, s) if factor else x
+    return x + factor * noise(x, t, s)
 
 
 def add(x: Tensor, factor: Scale, y: Tensor) -> Tensor:
@@ -296,8 +298,8 @@ def trajectory(
 ) -> Iterator[State]:
     """The whole way down, its end included: the one loop that all sampling goes through.
 
-    Progress bars, snapshots and early stopping are things that a caller does with the iterator. No gradients are kept of
-    what happens inside; a caller that has switched them off itself saves a switch to and fro at every step.
+    Progress bars, snapshots and early stopping are things that a caller does with the iterator. No gradients are kept
+    of what happens inside; a caller that has switched them off itself saves a switch to and fro at every step.
 
     Args:
         model: The model, carrying its perturbation.
@@ -320,31 +322,29 @@ def trajectory(
     if final == "mean":
         noise = SilentEnd(noise)
     model.perturbation.remember(grid)
-    return _without_gradients(_to_the_end(model, sampler, grid, noise, x, cond, final))
+    return _down(model, sampler, grid, noise, x, cond, final)
 
 
-def _to_the_end(
+def _down(
     model: ScoreModel, sampler: Sampler, grid: Tensor, noise: Noise, x: Tensor, cond: Cond, final: Final
 ) -> Iterator[State]:
-    """The sampler's states, and what `final` adds to them."""
-    state = State(float(grid[0]), x)
-    for state in sampler.trajectory(model, x, grid, noise, cond):
-        yield state
-    if final == "tweedie":
-        yield State(0.0, model(state.x, state.t, cond).x0)
-
-
-def _without_gradients(states: Iterator[State]) -> Iterator[State]:
-    """The same states, made while gradients are off; between them the caller has what it had."""
+    """The sampler's states and what `final` adds, made while gradients are off; in between the caller has its own."""
+    states = iter(sampler.trajectory(model, x, grid, noise, cond))
+    state, following = State(float(grid[0]), x), None
     while True:
         if torch.is_grad_enabled():
             with torch.no_grad():
-                state = next(states, None)
+                following = next(states, None)
         else:
-            state = next(states, None)
-        if state is None:
-            return
+            following = next(states, None)
+        if following is None:
+            break
+        state = following
         yield state
+    if final == "tweedie":
+        with torch.no_grad():
+            end = State(0.0, model(state.x, state.t, cond).x0)
+        yield end
 
 
 @torch.no_grad()

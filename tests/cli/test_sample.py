@@ -386,3 +386,25 @@ def test_samples_that_are_not_finite_are_written_and_told(fokker, run, tmp_path,
     assert done.exit_code == 1
     assert "Error: 1 of 4 samples are not finite, the first is number 1; " in done.stderr
     assert np.isnan(np.load(tmp_path / "x.npy")).any(axis=1).tolist() == [False, True, False, False]
+
+
+def test_graphs_are_refused_without_a_cuda_device(fokker, run, tmp_path):
+    done = fokker("sample", run, "--out", tmp_path / "x.npy", "--device", "cpu", "--cuda-graphs")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: --cuda-graphs needs a cuda device, and this is cpu")
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_a_compiled_network_is_the_one_that_is_sampled(fokker, run, tmp_path, monkeypatch):
+    compiled = []
+
+    def compile(module):
+        compiled.append(module)
+        return lambda *args: 2 * module(*args)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    for name, more in (("plain", ()), ("compiled", ("--compile",))):
+        done = fokker("sample", run, "--out", tmp_path / f"{name}.npy", "-n", 3, "--device", "cpu", *more)
+        assert done.exit_code == 0, done.stderr
+    assert len(compiled) == 1
+    assert (tmp_path / "plain.npy").read_bytes() != (tmp_path / "compiled.npy").read_bytes()

@@ -10,7 +10,6 @@ import logging
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from types import FrameType
@@ -117,6 +116,8 @@ class FokkerGroup(click.Group):
 def _report(message: str, code: int, app: App) -> int:
     """Tells of the error that is being handled; returns the exit code."""
     if app.debug:
+        import traceback
+
         traceback.print_exc()
     click.echo(f"Error: {message}", err=True)
     return code

@@ -58,6 +58,8 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--checkpoint", help="A step, or a checkpoint's name; the last one unless given.")
 @click.option("--raw-weights", is_flag=True, help="Use the weights themselves, not their moving average.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first; pays for many samples.")
+@click.option("--cuda-graphs", is_flag=True, help="Replay the network as one CUDA graph; pays for small batches.")
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 @json_option
 @pass_app
@@ -82,6 +84,8 @@ def sample(
     checkpoint: str | None,
     raw_weights: bool,
     device: str,
+    compiled: bool,
+    cuda_graphs: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -97,6 +101,7 @@ def sample(
     """
     from fokker import config
     from fokker.events import SamplesWritten, SamplingFinished, SamplingStarted
+    from fokker.faster import hasten
     from fokker.plan import SampleSettings
     from fokker.run.folder import open_run
     from fokker.sampler import check_noise
@@ -133,6 +138,8 @@ def sample(
     if trajectory is not None:
         _refuse_existing(_beside(out, ".npz"), _beside(out, ".png"), force=force)
     model = opened.model(checkpoint=checkpoint, raw_weights=raw_weights, device=where)
+    if compiled or cuda_graphs:
+        hasten(model, where, compile=compiled, cuda_graphs=cuda_graphs)
     about: dict[str, str | int | bool | None] = {
         "seed": seed,
         "sampler": named,

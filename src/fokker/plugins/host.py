@@ -8,7 +8,6 @@ empty; `core` always), and `FOKKER_STRICT=1` turns every failure of a plugin int
 """
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -33,8 +32,6 @@ __all__ = ["GROUP", "Host", "Plugin", "load_plugins"]
 
 GROUP = "fokker"
 """The group of entry points in which plugins are looked for."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,13 @@ class Host:
             try:
                 manager.hook.fokker_events(event=event)
             except Exception as error:
+                import logging  # where there is something to say
+
                 message = f"Plugin {name} failed on the event {type(event).__name__}: {one_line(error)}"
                 self._listeners.remove(listener)
                 if self.strict:
                     raise PluginError(message) from error
-                logger.warning("%s (it hears of no further events)", message)
+                logging.getLogger(__name__).warning("%s (it hears of no further events)", message)
 
     def _load(self, entry_point: EntryPoint, provider: Provider) -> None:
         """Load one plugin and keep all of it, or record why not."""
@@ -153,12 +152,13 @@ def load_plugins(found: Iterable[EntryPoint] | None = None, *, environ: Mapping[
     """
     environ = os.environ if environ is None else environ
     host = Host(strict=environ.get("FOKKER_STRICT", "") not in ("", "0"))
-    host._load(_core(), Provider("fokker", "core", fokker.__version__))
     distributions: dict[int, tuple[str, str]] = {}
     plugins = sorted(
         ((_provider(entry_point, distributions), entry_point) for entry_point in _entry_points(found)),
         key=lambda pair: (pair[0].distribution != "fokker", pair[0].distribution, pair[0].plugin),
     )
+    own = [provider.version for provider, _ in plugins if provider.distribution == "fokker"]
+    host._load(_core(), Provider("fokker", "core", own[0] if own else fokker.__version__))
     only = environ.get("FOKKER_PLUGINS")
     enabled = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
     for provider, entry_point in plugins:

@@ -5,7 +5,6 @@ when it is first used. A name belongs to a distribution: `fokker-foo/heun` alway
 `heun` means fokker's own or else the only one there is. Nothing shadows anything.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, is_dataclass
@@ -77,6 +76,8 @@ def canonical(distribution: str) -> str:
 
 def nearest(name: str, names: Sequence[str]) -> str:
     """` Did you mean 'heun'?` with a leading space for the most similar of `names`; empty where none is similar."""
+    import difflib  # for messages alone
+
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f" Did you mean '{found[0]}'?" if found else ""
 
