@@ -9,7 +9,7 @@ from fokker.component import component
 from fokker.perturbation import Perturbation
 from fokker.sampler import Claims
 from fokker_dpm.integrals import Predicted
-from fokker_dpm.multistep import REACH, Multistep, Step, Weigh, plan
+from fokker_dpm.multistep import REACH, Multistep, Start, Step, Weigh, plan
 
 __all__ = ["DEIS"]
 
@@ -24,15 +24,18 @@ class DEIS(Multistep):
         order: Number of predictions in a step; the source counts from 0.
         reach: Largest ratio of a step to the gaps between the times that it extrapolates from; beyond it the order is
             lowered.
+        start: `corrected` makes the first steps, whose orders are low, again with the predictions at their ends, which
+            costs no evaluation; `plain` leaves them.
     """
 
     order: Annotated[int, Interval(ge=1, le=4)] = 3
     reach: Annotated[float, Gt(0)] = REACH
+    start: Start = "corrected"
 
     @property
     def claims(self) -> Claims:
-        """Its order."""
-        return Claims(order=self.order, exact_on_point_mass=True)
+        """Its order, as far as the first steps have it."""
+        return Claims(order=min(self.order, 3 if self.start == "corrected" else 2), exact_on_point_mass=True)
 
     @property
     def predicts(self) -> Predicted:
@@ -41,4 +44,6 @@ class DEIS(Multistep):
 
     def steps(self, p: Perturbation, grid: Tensor) -> list[Step]:
         """See `Multistep.steps`."""
-        return plan(p, grid, Weigh("eps", "t"), self.order, self.reach)
+        weigh = Weigh("eps", "t")
+        again = weigh if self.start == "corrected" else None
+        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order - 1)

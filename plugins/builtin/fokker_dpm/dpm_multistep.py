@@ -26,10 +26,12 @@ class DPMSolver2M(Multistep):
         published:  ... + alpha_s (1 - exp(-h)) (m_0 + (m_0 - m_1) h / (2 h_0))
 
     Args:
-        form: Whether the integral is exact, or the one that is printed, which replaces ell by its middle.
+        form: Whether the integral is exact, and the first step made again with the prediction at its end; or as
+            printed, which replaces ell by its middle.
         prediction: `x0` is DPM-Solver++, `eps` the multistep DPM-Solver.
         lower_order_final: Grids of fewer steps than this end by a step of order 1; the source has 10, diffusers 15.
-        reach: Largest ratio of a step to the gap that it extrapolates from; beyond it, in log-SNR, the order is lowered.
+        reach: Largest ratio of a step to the gap that it extrapolates from; beyond it, in log-SNR, the order is
+            lowered.
     """
 
     nodes: ClassVar[int] = 2
@@ -53,23 +55,29 @@ class DPMSolver2M(Multistep):
 
     def steps(self, p: Perturbation, grid: Tensor) -> list[Step]:
         """See `Multistep.steps`."""
-        weigh = (Published if self.form == "published" else Weigh)(self.prediction, "log-snr")
-        return plan(p, grid, weigh, self.nodes, self.reach, len(grid) - 1 < self.lower_order_final)
+        ends_lower = len(grid) - 1 < self.lower_order_final
+        if self.form == "published":
+            return plan(p, grid, Published(self.prediction, "log-snr"), self.nodes, self.reach, ends_lower)
+        weigh = Weigh(self.prediction, "log-snr")
+        return plan(p, grid, weigh, self.nodes, self.reach, ends_lower, again=weigh, corrected=self.nodes - 1)
 
 
 @component
 class DPMSolver3M(DPMSolver2M):
-    """DPM-Solver++(3M): the last three x0, quadratic in log-SNR (Lu et al., 2022b; `multistep_dpm_solver_third_update`).
+    """DPM-Solver++(3M): the last three x0, quadratic in log-SNR (Lu et al., 2022b, in its code).
 
         x_s = sigma_s / sigma_t x_t + alpha_s int exp(ell - ell_s) P(ell) d ell,    P through m_0, m_1, m_2
 
     The printed form has half of the second difference that the integral has, and is of order 2: see the errata.
 
     Args:
-        form: Whether the integral is exact, or the one of the source's code.
+        form: Whether the integral is exact, and the first steps made again with the predictions at their ends; or that
+            of the source's code.
         prediction: `x0` is DPM-Solver++, `eps` the multistep DPM-Solver.
-        lower_order_final: Grids of fewer steps than this end by steps of orders 2 and 1; the source has 10, diffusers 15.
-        reach: Largest ratio of a step to the gaps that it extrapolates from; beyond it, in log-SNR, the order is lowered.
+        lower_order_final: Grids of fewer steps than this end by steps of orders 2 and 1; the source has 10,
+            diffusers 15.
+        reach: Largest ratio of a step to the gaps that it extrapolates from; beyond it, in log-SNR, the order is
+            lowered.
     """
 
     nodes: ClassVar[int] = 3

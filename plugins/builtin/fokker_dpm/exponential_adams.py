@@ -9,7 +9,7 @@ from fokker.component import component
 from fokker.perturbation import Perturbation
 from fokker.sampler import Claims
 from fokker_dpm.integrals import Predicted, Variable
-from fokker_dpm.multistep import REACH, Multistep, Step, Weigh, plan
+from fokker_dpm.multistep import REACH, Multistep, Start, Step, Weigh, plan
 
 __all__ = ["ExponentialAdams"]
 
@@ -29,18 +29,21 @@ class ExponentialAdams(Multistep):
         variable: The coordinate u of the polynomial.
         reach: Largest ratio of a step to the gaps between the levels that it extrapolates from; beyond it, in u, the
             order is lowered.
+        start: `corrected` makes the first steps, whose orders are low, again with the predictions at their ends, which
+            costs no evaluation; `plain` leaves them.
     """
 
     order: Annotated[int, Interval(ge=1, le=6)] = 3
     prediction: Predicted = "eps"
     variable: Variable = "log-snr"
     reach: Annotated[float, Gt(0)] = REACH
+    start: Start = "corrected"
 
     @property
     def claims(self) -> Claims:
-        """Its order; a point mass has constant eps and x0 along each path."""
+        """Its order, as far as the first steps have it; a point mass has constant eps and x0 along each path."""
         return Claims(
-            order=self.order,
+            order=min(self.order, 3 if self.start == "corrected" else 2),
             schedule_invariant=self.variable != "t",
             exact_on_point_mass=self.prediction != "v",
         )
@@ -52,4 +55,6 @@ class ExponentialAdams(Multistep):
 
     def steps(self, p: Perturbation, grid: Tensor) -> list[Step]:
         """See `Multistep.steps`."""
-        return plan(p, grid, Weigh(self.prediction, self.variable), self.order, self.reach)
+        weigh = Weigh(self.prediction, self.variable)
+        again = weigh if self.start == "corrected" else None
+        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order - 1)

@@ -4,12 +4,17 @@
 
 with the predictions m of this step and of those before. The order rises from 1 as the history fills. It is lowered
 where a polynomial would be extrapolated out of proportion, and where the coordinate does not exist at the end.
+
+One first step of order 1 leaves an error of order 2, whatever the order of those that follow. The prediction at its end
+is evaluated anyway, and with it the step is made again, by interpolation: its local error is then h^3, that of a method
+of order 3. A predictor-corrector does so at every step.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,10 +26,13 @@ from fokker.prediction import Prediction
 from fokker.sampler import Sampler, State, by_step
 from fokker_dpm.integrals import Levels, Predicted, Variable, decay, total, weights
 
-__all__ = ["REACH", "Multistep", "Step", "Weigh", "combine", "exact", "orders", "plan", "predicted_by"]
+__all__ = ["REACH", "Multistep", "Start", "Step", "Weigh", "combine", "orders", "plan", "predicted_by"]
 
 REACH = 3.0
 """How many times the shortest of its gaps a polynomial is carried on, unless a sampler is told otherwise."""
+
+Start: TypeAlias = Literal["corrected", "plain"]
+"""Whether the first steps, whose orders are low, are made again with the predictions at their ends."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,15 @@ class Step:
         m: Factors of the predictions, the newest first.
         z: Standard deviation of the noise.
         from_x0: Whether `m` counts x0 whatever the sampler predicts, since the step starts at alpha = 0.
+        again: Factors of the predictions with which the step before is made again first, the newest being the one
+            where this step starts; empty where it stays.
     """
 
     x: float
     m: tuple[float, ...]
     z: float = 0.0
     from_x0: bool = False
+    again: tuple[float, ...] = ()
 
 
 class Weigh:
@@ -59,9 +70,6 @@ class Weigh:
     def __call__(self, levels: Levels, start: Tensor, end: Tensor, nodes: Tensor) -> Tensor:
         """Weights, (n, q); see `fokker_dpm.integrals.weights`."""
         return weights(levels, self.predicted, self.variable, start, end, nodes, 1 + self.churn)
-
-
-exact = Weigh
 
 
 class Multistep(Sampler):
@@ -82,12 +90,16 @@ class Multistep(Sampler):
         """See `Sampler.trajectory`."""
         steps = self.steps(model.perturbation, grid)
         times: list[float] = grid.tolist()
-        longest = max((len(step.m) for step in steps), default=1)
+        longest = max((max(len(step.m), len(step.again)) for step in steps), default=1)
         history: list[Tensor] = []
+        before = x
         yield State(times[0], x)
         for k, step in enumerate(steps):
             q = model(x, times[k], cond)
             history = [predicted_by(q, self.predicts), *history[: longest - 1]]
+            if step.again:
+                x = combine(before, steps[k - 1].x, step.again, history)
+            before = x
             x = combine(x, step.x, step.m, [q.x0] if step.from_x0 else history)
             if step.z:
                 source = noise.final if k == len(steps) - 1 else noise
@@ -117,7 +129,7 @@ def combine(x: Tensor, c: float, w: Sequence[float], m: Sequence[Tensor]) -> Ten
     return y
 
 
-def orders(u: Tensor, sigma: Tensor, order: int, reach: float = REACH, ends_lower: bool = False) -> list[int]:
+def orders(u: Tensor, order: int, reach: float = REACH, ends_lower: bool = False) -> list[int]:
     """The number of nodes of each step of a grid.
 
     The latest prediction, and those before it as long as they are at least 1 / `reach` of the step apart in u: a
@@ -127,7 +139,6 @@ def orders(u: Tensor, sigma: Tensor, order: int, reach: float = REACH, ends_lowe
 
     Args:
         u: The coordinate at the levels, (N + 1,).
-        sigma: The noise there, likewise.
         order: The most that there may be.
         reach: Largest ratio of a step to the gaps of its nodes.
         ends_lower: Whether the last steps have the orders ..., 2, 1.
@@ -160,6 +171,8 @@ def plan(
     order: int,
     reach: float = REACH,
     ends_lower: bool = False,
+    again: Weigh | None = None,
+    corrected: int | None = None,
 ) -> list[Step]:
     """The steps of a multistep method down a grid, all of one order at a time.
 
@@ -170,6 +183,8 @@ def plan(
         order: Largest number of nodes.
         reach: See `orders`.
         ends_lower: See `orders`.
+        again: What weighs the nodes where a step is made again with the prediction at its end; None for never.
+        corrected: How many of the first steps are; all of them where it is None.
 
     Raises:
         ConfigError: If a coefficient is not finite.
@@ -183,7 +198,8 @@ def plan(
     factors = decay(levels, weigh.predicted, start, end, weigh.churn)
     factors = torch.where(blank, decay(levels, "x0", start, end), factors)
     table = torch.zeros(n, order, dtype=torch.float64)
-    used = orders(levels.coordinate(weigh.variable), levels.sigma, order, reach, ends_lower)
+    u = levels.coordinate(weigh.variable)
+    used = orders(u, order, reach, ends_lower)
     count = torch.tensor(used)
     for q in sorted(set(used)):
         rows = (count == q).nonzero().flatten()
@@ -196,7 +212,30 @@ def plan(
         spread = levels.sigma[1:] * (-torch.expm1(-2 * weigh.churn * (levels.ell[1:] - levels.ell[:-1]))).sqrt()
     named = {"x": factors, "z": spread, **{f"m{j}": table[:, j] for j in range(order)}}
     from_x0 = blank.tolist()
+    corrections = _corrections(levels, u, used, again, n if corrected is None else corrected, from_x0)
     return [
-        Step(c["x"], tuple(c[f"m{j}"] for j in range(used[k])), c["z"], from_x0[k])
+        Step(c["x"], tuple(c[f"m{j}"] for j in range(used[k])), c["z"], from_x0[k], corrections[k])
         for k, c in enumerate(by_step(named))
     ]
+
+
+def _corrections(
+    levels: Levels, u: Tensor, used: list[int], again: Weigh | None, most: int, from_x0: list[bool]
+) -> list[tuple[float, ...]]:
+    """Weights with which the step before each step is made again, through its nodes and the one at its end."""
+    n = len(used)
+    found: list[tuple[float, ...]] = [()] * n
+    if again is None:
+        return found
+    at: list[float] = u.tolist()
+    by_count: dict[int, list[int]] = {}
+    for k in range(1, min(n, most + 1)):
+        length = abs(at[k] - at[k - 1])
+        if 1e-12 * abs(at[k]) < length < inf and not from_x0[k - 1]:
+            by_count.setdefault(used[k - 1], []).append(k)
+    for q, steps in by_count.items():
+        end = torch.tensor(steps)
+        nodes = end.unsqueeze(1) - torch.arange(q + 1)
+        for k, w in zip(steps, again(levels, end - 1, end, nodes).tolist(), strict=True):
+            found[k] = tuple(w)
+    return found

@@ -31,7 +31,8 @@ class SDEDPMSolver(Multistep):
         order: Number of predictions in a step.
         form: Whether the integrals are exact, or those that are printed.
         lower_order_final: Grids of fewer steps than this end by lower orders; diffusers has 15.
-        reach: Largest ratio of a step to the gaps that it extrapolates from; beyond it, in log-SNR, the order is lowered.
+        reach: Largest ratio of a step to the gaps that it extrapolates from; beyond it, in log-SNR, the order is
+            lowered.
     """
 
     eta: Annotated[float, Ge(0)] = 1.0

@@ -1,6 +1,5 @@
 """The unified predictor-corrector."""
 
-from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -8,12 +7,10 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from fokker.component import component
-from fokker.model import ScoreModel
-from fokker.noise import Noise
 from fokker.perturbation import Perturbation
-from fokker.sampler import Claims, State
+from fokker.sampler import Claims
 from fokker_dpm.integrals import Levels, Predicted, total
-from fokker_dpm.multistep import REACH, Multistep, Step, Weigh, combine, plan, predicted_by
+from fokker_dpm.multistep import REACH, Multistep, Step, Weigh, plan
 
 __all__ = ["UniPC"]
 
@@ -47,8 +44,8 @@ class UniPC(Multistep):
 
     @property
     def claims(self) -> Claims:
-        """One more than that of the predictor, and an evaluation a step."""
-        return Claims(order=self.order + 1, schedule_invariant=True, exact_on_point_mass=True)
+        """One more than that of the predictor, as far as the first steps have it."""
+        return Claims(order=min(self.order + 1, 3), schedule_invariant=True, exact_on_point_mass=True)
 
     @property
     def predicts(self) -> Predicted:
@@ -56,42 +53,11 @@ class UniPC(Multistep):
         return self.prediction
 
     def steps(self, p: Perturbation, grid: Tensor) -> list[Step]:
-        """The predictor's steps; see `Multistep.steps`."""
+        """See `Multistep.steps`."""
         ends_lower = len(grid) - 1 < self.lower_order_final
-        return plan(p, grid, _Halved(self.prediction, self.variant), self.order, self.reach, ends_lower)
-
-    def corrections(self, p: Perturbation, grid: Tensor, steps: list[Step]) -> list[Step]:
-        """The corrector's steps, one for each step of the predictor but the last; `m` begins with the new node."""
-        levels = Levels.at(p, grid)
-        weigh = _Halved(self.prediction, self.variant, corrects=True)
-        found = []
-        for k, step in enumerate(steps[:-1]):
-            start, end = torch.tensor([k]), torch.tensor([k + 1])
-            nodes = torch.tensor([[k + 1, *(k - j for j in range(len(step.m)))]])
-            usable = bool(levels.ell[nodes].isfinite().all()) and float(levels.ell[k + 1] - levels.ell[k]) > 1e-12
-            m = tuple(weigh(levels, start, end, nodes)[0].tolist()) if usable else ()
-            found.append(Step(step.x, m))
-        return found
-
-    def trajectory(
-        self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None
-    ) -> Iterator[State]:
-        """See `Sampler.trajectory`."""
-        steps = self.steps(model.perturbation, grid)
-        corrections = self.corrections(model.perturbation, grid, steps)
-        times: list[float] = grid.tolist()
-        longest = max((len(step.m) for step in steps), default=1) + 1
-        history: list[Tensor] = []
-        yield State(times[0], x)
-        before = x
-        for k, step in enumerate(steps):
-            q = model(x, times[k], cond)
-            history = [predicted_by(q, self.prediction), *history[: longest - 1]]
-            if k and corrections[k - 1].m:
-                x = combine(before, corrections[k - 1].x, corrections[k - 1].m, history)
-            before = x
-            x = combine(x, step.x, step.m, [q.x0] if step.from_x0 else history)
-            yield State(times[k + 1], x)
+        predictor = _Halved(self.prediction, self.variant)
+        corrector = _Halved(self.prediction, self.variant, corrects=True)
+        return plan(p, grid, predictor, self.order, self.reach, ends_lower, again=corrector)
 
 
 class _Halved(Weigh):
