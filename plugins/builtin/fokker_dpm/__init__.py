@@ -17,7 +17,7 @@ def fokker_register(registry: "Registry") -> None:
         (
             "exponential-adams",
             "exponential_adams:ExponentialAdams",
-            "Exponential Adams-Bashforth, in eps, x0 or v, order 1 to 6.",
+            "Exponential Adams-Bashforth, in eps, x0 or v, order 1 to 4.",
         ),
         ("deis", "deis:DEIS", "DEIS: eps as a polynomial in the time."),
         ("lms", "lms:LMS", "Linear multistep: eps as a polynomial in sigma."),

@@ -33,7 +33,7 @@ class ExponentialAdams(Multistep):
             costs no evaluation; `plain` leaves them.
     """
 
-    order: Annotated[int, Interval(ge=1, le=6)] = 3
+    order: Annotated[int, Interval(ge=1, le=4)] = 3
     prediction: Predicted = "eps"
     variable: Variable = "log-snr"
     reach: Annotated[float, Gt(0)] = REACH

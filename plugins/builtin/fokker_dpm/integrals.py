@@ -41,7 +41,7 @@ _FAR = 45.0
 """exp(-45) is below the rounding of what it is added to: where the log-SNR is infinite, the integral ends here."""
 _NODES = 16
 _PANEL = 3.0
-"""Length in ell on which 16 nodes integrate exp(7 ell), and the kernel of v with its poles at +-i pi / 2, to rounding."""
+"""Length in ell on which 16 nodes integrate exp(7 ell), and the kernel of v, whose poles are +-i pi / 2, well."""
 
 
 @dataclass(frozen=True, eq=False)

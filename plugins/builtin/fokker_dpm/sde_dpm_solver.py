@@ -23,8 +23,8 @@ class SDEDPMSolver(Multistep):
         x_s = sigma_s / sigma_t exp(-eta^2 h) x_t + alpha_s int kappa exp(kappa (ell - ell_s)) x0 d ell
               + sigma_s sqrt(1 - exp(-2 eta^2 h)) z,    kappa = 1 + eta^2
 
-    x0 is a polynomial in log-SNR through its last `order` values. Its difference from step to step has the noise of the
-    step before in it, so that the weak order is 1 whatever `order` is; the constant falls with it.
+    x0 is a polynomial in log-SNR through its last `order` values. It moves with the noise within a step, of which it
+    knows the noise of the step before only: the weak order is at most 2.
 
     Args:
         eta: 1 is the reverse SDE, 0 the probability flow; k-diffusion's eta is the square of this one.
@@ -43,11 +43,11 @@ class SDEDPMSolver(Multistep):
 
     @property
     def claims(self) -> Claims:
-        """The order on the probability flow without noise, weak order 1 with it."""
+        """The order on the probability flow without noise, weak order up to 2 with it."""
         flow = min(self.order, 2) if self.form == "published" else self.order
         return Claims(
             order=None if self.eta else flow,
-            weak_order=1 if self.eta else None,
+            weak_order=min(self.order, 2) if self.eta else None,
             stochastic=self.eta > 0,
             schedule_invariant=True,
             exact_on_point_mass=True,
