@@ -49,6 +49,14 @@ KEEP: dict[str, list[str]] = {
         r"gmm_.*",
         r".*/(x_init|x|model_output|pred_original_sample|noise|timesteps|alpha_sigma_used)",
     ],
+    "diffusers_schedulers/pndm_dpm_unipc": [
+        r"gmm_.*",
+        r"(?!pndm).*/(x_init|x|sigmas|noise|noise_step)",
+    ],
+    "dpm_solver/dpm_solver_original": [
+        r"gmm_.*",
+        r"(?!eps_adaptive3).*/(x_T|sample|intermediates|call_t_alpha_sigma)",
+    ],
     "improved_diffusion/tables": [
         r".*/(betas|alphas_cumprod|posterior_variance|posterior_mean_coef[12]|sqrt_recipm1_alphas_cumprod)",
         r"spaced/timestep_map",
@@ -58,6 +66,10 @@ KEEP: dict[str, list[str]] = {
         r"(karras|exponential|polyexponential|vp)/sigmas",
         r"discrete/(alphas_cumprod|sigma|sigma_to_t|sigma_to_t_quantized|x|noise|eps_denoised|v_denoised|eps_loss|v_loss)",
         r"(vdenoiser|denoiser_karras|denoiser_snr|simple_loss_denoiser)/.*",
+    ],
+    "k_diffusion/samplers": [
+        r"gmm_.*",
+        r"(lms|dpmpp_2m|dpmpp_2m_sde_midpoint)/(sigmas|x_init|noise|sample|call_x)",
     ],
     "ncsn_models/ncsn_v1_16px": [r".*"],
     "ncsnv2_models/ncsnv2_16px": [r".*"],
