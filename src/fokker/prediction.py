@@ -137,9 +137,7 @@ class Prediction:
         """
         return weighted(self.x, self._value, *self.factors(x=x, x0=x0, eps=eps, score=score))
 
-    def factors(
-        self, *, x: Scale = 0.0, x0: Scale = 0.0, eps: Scale = 0.0, score: Scale = 0.0
-    ) -> tuple[Scale, Scale]:
+    def factors(self, *, x: Scale = 0.0, x0: Scale = 0.0, eps: Scale = 0.0, score: Scale = 0.0) -> tuple[Scale, Scale]:
         """The factors of the state and of the primary in `linear`, for what adds up several predictions.
 
         Args:

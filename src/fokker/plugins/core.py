@@ -68,6 +68,9 @@ def fokker_register(registry: "Registry") -> None:
     registry.grid("karras", "fokker.grid:Karras", summary="Equal steps in (sigma / alpha)^(1 / rho).")
     registry.grid("trailing", "fokker.grid:Trailing", summary="Levels of a table, equally spaced, from the last one.")
     registry.grid("exponential", "fokker.grid:Exponential", summary="Equal steps in log(sigma / alpha).")
+    registry.grid(
+        "auto", "fokker.auto_grid:AutoGrid", summary="The levels that go with the sampler auto, by the budget."
+    )
     registry.grid("knots", "fokker.grid:Knots", summary="The table's own levels.")
 
     registry.recipe("demo", "fokker:recipes/demo.toml", summary="The digits of 'fokker demo'.")
