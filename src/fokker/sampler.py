@@ -53,10 +53,12 @@ class State:
     Args:
         t: The time, a float, or one per example, (B,).
         x: The state, (B, *D).
+        x0: Expected data given the state, (B, *D), where a sampler that `finishes` has it at its last level.
     """
 
     t: float | Tensor
     x: Tensor
+    x0: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Claims:
         evaluations: Evaluations of the model per step; None where it varies.
         at_end: Evaluations at the last level besides those of the steps, such as a corrector's; the final Tweedie
             step is not the sampler's and does not count.
+        finishes: Whether its last state comes with the expected data, so that the end by Tweedie's formula costs no
+            evaluation besides `at_end`.
         stochastic: Whether it draws from `noise`.
         schedule_invariant: Whether its states, scaled by 1 / alpha, depend on the log-SNRs of the grid alone.
         exact_on_point_mass: Whether it carries a single data point's law along without error.
@@ -89,6 +93,7 @@ class Claims:
     accuracy: float | None = None
     evaluations: int | None = 1
     at_end: int = 0
+    finishes: bool = False
     stochastic: bool = False
     schedule_invariant: bool = False
     exact_on_point_mass: bool = False
@@ -343,8 +348,8 @@ def _down(
         yield state
     if final == "tweedie":
         with torch.no_grad():
-            end = State(0.0, model(state.x, state.t, cond).x0)
-        yield end
+            x0 = model(state.x, state.t, cond).x0 if state.x0 is None else state.x0
+        yield State(0.0, x0)
 
 
 @torch.no_grad()

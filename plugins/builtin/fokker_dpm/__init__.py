@@ -14,6 +14,7 @@ __all__ = ["fokker_register"]
 def fokker_register(registry: "Registry") -> None:
     """Register the built-in components of this plugin."""
     for name, target, summary in (
+        ("auto", "auto:Auto", "The default: Adams's methods in the angle of the noise, order by the number of steps."),
         (
             "exponential-adams",
             "exponential_adams:ExponentialAdams",

@@ -1,6 +1,6 @@
 """The weights of every exponential-integrator step: integrals of Lagrange polynomials against a kernel.
 
-With ell = log(alpha / sigma), s = sigma / alpha, phi = atan(s), rho^2 = alpha^2 + sigma^2 and h = ell_s - ell_t, the
+With ell = log(alpha / sigma), s = sigma / alpha, phi = atan(s / c), rho^2 = c^2 alpha^2 + sigma^2 and h = ell_s - ell_t, the
 probability flow from time t to time s is, exactly (Lu et al., 2022a, prop. 3.1; Lu et al., 2022b, prop. 4.1; Zhang &
 Chen, 2023, eq. 8),
 
@@ -20,7 +20,7 @@ closed form, and so are the weights of one node; the others are Gauss-Legendre s
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, inf
+from math import ceil, inf, log
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -54,6 +54,7 @@ class Levels:
         alpha: Scale of the data.
         sigma: Standard deviation of the noise.
         ell: log(alpha / sigma), infinite where one of them is 0.
+        unit: Standard deviation c of the data that a step of v is exact on.
     """
 
     perturbation: Perturbation
@@ -61,25 +62,26 @@ class Levels:
     alpha: Tensor
     sigma: Tensor
     ell: Tensor
+    unit: float = 1.0
 
     @classmethod
-    def at(cls, p: Perturbation, t: Tensor) -> "Levels":
+    def at(cls, p: Perturbation, t: Tensor, unit: float = 1.0) -> "Levels":
         """Those of the times `t`."""
-        return cls(p, t, p.alpha(t), p.sigma(t), p.log_snr(t) / 2)
+        return cls(p, t, p.alpha(t), p.sigma(t), p.log_snr(t) / 2, unit)
 
     @property
     def rho(self) -> Tensor:
-        """sqrt(alpha^2 + sigma^2)."""
-        return torch.hypot(self.alpha, self.sigma)
+        """sqrt(c^2 alpha^2 + sigma^2)."""
+        return torch.hypot(self.unit * self.alpha, self.sigma)
 
     @property
     def angle(self) -> Tensor:
-        """atan(sigma / alpha)."""
-        return torch.atan2(self.sigma, self.alpha)
+        """atan(sigma / (c alpha))."""
+        return torch.atan2(self.sigma, self.unit * self.alpha)
 
     def coordinate(self, variable: Variable) -> Tensor:
         """u at the levels; infinite where it does not exist."""
-        return self.t if variable == "t" else _coordinate(self.perturbation, variable, self.ell)
+        return self.t if variable == "t" else _coordinate(self.perturbation, variable, self.ell, self.unit)
 
 
 def decay(levels: Levels, predicted: Predicted, start: Tensor, end: Tensor, churn: float = 0.0) -> Tensor:
@@ -96,8 +98,9 @@ def total(levels: Levels, predicted: Predicted, start: Tensor, end: Tensor, kapp
     """The integral of the kernel alone over steps from `start` to `end`, (n,) each: the weight of one node."""
     if predicted == "v":
         # the difference of the angles without cancellation
-        sine = levels.sigma[end] * levels.alpha[start] - levels.alpha[end] * levels.sigma[start]
-        cosine = levels.alpha[end] * levels.alpha[start] + levels.sigma[end] * levels.sigma[start]
+        c = levels.unit
+        sine = c * (levels.sigma[end] * levels.alpha[start] - levels.alpha[end] * levels.sigma[start])
+        cosine = c**2 * levels.alpha[end] * levels.alpha[start] + levels.sigma[end] * levels.sigma[start]
         return levels.rho[end] * torch.atan2(sine, cosine)
     fall = levels.ell[start] - levels.ell[end]
     if predicted == "eps":
@@ -137,7 +140,7 @@ def weights(
         others = whole.new_zeros(len(whole), 0)
     else:
         at, kernel = _quadrature(levels, predicted, start, end, kappa)
-        there = _coordinate(levels.perturbation, variable, at)
+        there = _coordinate(levels.perturbation, variable, at, levels.unit)
         others = torch.stack([(kernel * _lagrange(u, j, there)).sum(1) for j in range(1, q)], dim=1)
         landed = levels.sigma[end] == 0
         if predicted == "x0" and bool(landed.any()):
@@ -167,7 +170,7 @@ def _quadrature(
         return at, -scale.unsqueeze(1) * (-run).exp() * share
     if predicted == "x0":
         return at, kappa * levels.alpha[end].unsqueeze(1) * (kappa * (run - length)).exp() * share
-    return at, -levels.rho[end].unsqueeze(1) / (2 * at.cosh()) * share
+    return at, -levels.rho[end].unsqueeze(1) / (2 * (at + log(levels.unit)).cosh()) * share
 
 
 @lru_cache(maxsize=64)
@@ -187,7 +190,7 @@ def _lagrange(u: Tensor, j: int, at: Tensor) -> Tensor:
     return value
 
 
-def _coordinate(p: Perturbation, variable: Variable, ell: Tensor) -> Tensor:
+def _coordinate(p: Perturbation, variable: Variable, ell: Tensor, unit: float) -> Tensor:
     if variable == "log-snr":
         return ell
     if variable == "t":
@@ -195,4 +198,4 @@ def _coordinate(p: Perturbation, variable: Variable, ell: Tensor) -> Tensor:
     if variable == "sqrt-sigma":
         return (-ell / 2).exp()
     s = (-ell).exp()
-    return s if variable == "sigma" else s.atan()
+    return s if variable == "sigma" else (s / unit).atan()

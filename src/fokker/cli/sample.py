@@ -232,7 +232,7 @@ def steps_for(sampler: "Sampler", name: str, nfe: int, final: str, guidance: "Se
         if cost is None:
             raise ConfigError(f"{each!r} chooses its own number of evaluations; give --steps instead of --nfe.")
         factor *= cost
-    a_step, fixed = factor * claims.evaluations, factor * (claims.at_end + (final == "tweedie"))
+    a_step, fixed = factor * claims.evaluations, factor * (claims.at_end + (final == "tweedie" and not claims.finishes))
     steps = (nfe - fixed) // a_step if a_step else 0
     if steps < 1:
         guided = " with this guidance" if guidance else ""

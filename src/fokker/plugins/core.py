@@ -73,6 +73,9 @@ def fokker_register(registry: "Registry") -> None:
         "polyexponential", "fokker.edm_grid:Polyexponential", summary="Powers of the way in log sigma / alpha."
     )
     registry.grid("on-levels", "fokker.levelled:OnLevels", summary="Any grid, moved onto the levels of a table.")
+    registry.grid(
+        "auto", "fokker.auto_grid:AutoGrid", summary="The levels that go with the sampler auto, by the budget."
+    )
     registry.grid("knots", "fokker.grid:Knots", summary="The table's own levels.")
 
     registry.recipe("demo", "fokker:recipes/demo.toml", summary="The digits of 'fokker demo'.")
