@@ -38,14 +38,14 @@ class MixtureFile(DataSource):
 
     Args:
         path: File ending in .safetensors or .npz.
-        name: Which mixture of the file, where it has several, `name/weights` and so on.
+        key: Which mixture of the file, where it has several, `key/weights` and so on.
         n: Number of points of each split.
         seed: Seed of the draw.
         transforms: Applied in this order on the way to the model.
     """
 
     path: str
-    name: str | None = None
+    key: str | None = None
     n: Annotated[int, Gt(0)] = 10000
     seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
     transforms: tuple[Transform, ...] = ()
@@ -60,13 +60,13 @@ class MixtureFile(DataSource):
         Raises:
             DataError: If the file is missing or damaged, or does not describe a mixture.
         """
-        own = _mixture(self.path, self.name, VP())
+        own = _mixture(self.path, self.key, VP())
         x = own.draw(self.n, Seeded(block_seed(self.seed, 0, 1 if split == "test" else 0)))
         return StoredExamples(x.numpy(), source=self.path)
 
     def law(self, perturbation: Perturbation) -> Mixture | None:
         """The mixture itself, behind transforms that shift and scale each value."""
-        weights, means, covariances = read_mixture(Path(self.path), self.name)
+        weights, means, covariances = read_mixture(Path(self.path), self.key)
         scale = torch.ones_like(means[0])
         for transform in self.transforms:
             if not isinstance(transform, Range | Standardise):
@@ -81,24 +81,24 @@ class MixtureFile(DataSource):
         return Mixture(perturbation, weights, means, spread * covariances)
 
 
-def read_mixture(path: Path, name: str | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def read_mixture(path: Path, key: str | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Weights, means and covariances of a mixture, float64.
 
     Args:
         path: File ending in .safetensors or .npz.
-        name: Which mixture of the file, where it has several.
+        key: Which mixture of the file, where it has several.
 
     Raises:
         DataError: If the file is missing or damaged, or does not describe a mixture.
     """
     parts = _read(path)
-    prefix = "" if name is None else f"{name}/"
+    prefix = "" if key is None else f"{key}/"
     found = {part: parts[prefix + part].double() for part in _PARTS if prefix + part in parts}
     lacking = [part for part in ("weights", "means") if part not in found]
     if lacking or not {"covariances", "diag"} & found.keys():
-        names = sorted({key.rpartition("/")[0] for key in parts if key.endswith("/weights")})
+        names = sorted({part.rpartition("/")[0] for part in parts if part.endswith("/weights")})
         there = f"it has mixtures named {', '.join(names)}" if names else f"it holds {', '.join(sorted(parts))}"
-        asked = "weights, means and covariances or diag" + ("" if name is None else f" of {name!r}")
+        asked = "weights, means and covariances or diag" + ("" if key is None else f" of {key!r}")
         raise DataError(f"{path} lacks {asked}: {there}.")
     weights, means = found["weights"], found["means"]
     covariances = found.get("covariances")
@@ -110,9 +110,9 @@ def read_mixture(path: Path, name: str | None = None) -> tuple[Tensor, Tensor, T
     return weights, means, covariances
 
 
-def _mixture(path: str, name: str | None, perturbation: Perturbation) -> Mixture:
+def _mixture(path: str, key: str | None, perturbation: Perturbation) -> Mixture:
     try:
-        return Mixture(perturbation, *read_mixture(Path(path), name))
+        return Mixture(perturbation, *read_mixture(Path(path), key))
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".npz":
             with np.load(path) as archive:
-                return {key: torch.from_numpy(np.asarray(archive[key], np.float64)) for key in archive.files}
+                return {part: torch.from_numpy(np.asarray(archive[part], np.float64)) for part in archive.files}
         from safetensors.torch import load_file
 
         found: dict[str, Any] = load_file(path)

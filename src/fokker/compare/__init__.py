@@ -1,8 +1,8 @@
 """Comparisons: samplers, grids and budgets side by side, quality against cost.
 
-Every cell of a comparison, a sampler on a grid at a budget, starts from the same latents, which depend on the seed and a
-sample's index alone. What it is measured against is data, draws of an exact law, or, for `convergence`, the end of the
-same latents' probability flow. A value that independent data of the same size would have too is a tie.
+Every cell of a comparison, a sampler on a grid at a budget, starts from the same latents, which depend on the seed and
+a sample's index alone. What it is measured against is data, draws of an exact law, or, for `convergence`, the end of
+the same latents' probability flow. A value that independent data of the same size would have too is a tie.
 """
 
 from fokker.compare.cell import Cell, cells

@@ -24,7 +24,7 @@ __all__ = ["BUDGETS", "GRIDS", "SAMPLERS", "Cell", "cells", "default_grids", "de
 SAMPLERS = ("auto", "multistep", "dpm-solver", "unipc", "heun", "ddim", "sde-dpm-solver", "ddpm")
 """What is compared unless samplers are named, as far as it is registered."""
 
-GRIDS = ("auto", "karras", "uniform", "knots")
+GRIDS = ("auto", "karras", "knots", "uniform")
 """Of these the first grid that is registered, and that the model can be asked on, unless grids are named."""
 
 BUDGETS = (5, 10, 20)
@@ -70,7 +70,7 @@ def default_grids(registry: "Registry", p: Perturbation, check: Check) -> list[s
             continue
         try:
             rule = config.build(registry, "grid", name)
-            check(config.build(registry, "sampler", "ddim"), rule.times(p, 1))
+            # the first level between the ends, which are levels of any table
             check(config.build(registry, "sampler", "ddim"), rule.times(p, 2))
         except FokkerError:
             continue
@@ -110,8 +110,9 @@ def cells(
     """
     found = []
     if baseline is not None:
-        names = [written(registry, kind, getattr(baseline, kind)) for kind in ("sampler", "grid")]
-        found.append(_cell(p, *names, None, baseline.sampler, baseline.grid, baseline.steps, check, baseline=True))
+        name, rule_name = (written(registry, kind, getattr(baseline, kind)) for kind in ("sampler", "grid"))
+        way, rule = baseline.sampler, baseline.grid
+        found.append(_cell(p, name, rule_name, None, way, rule, baseline.steps, check, baseline=True))
     ways = [(text, config.build(registry, "sampler", text)) for text in dict.fromkeys(samplers)]
     rules = [(text, config.build(registry, "grid", text)) for text in dict.fromkeys(grids)]
     for name, way in ways:
@@ -139,10 +140,11 @@ def written(registry: "Registry", kind: str, component: object) -> str:
 def _short(registry: "Registry", table: Mapping[str, Any], kind: str) -> dict[str, Any]:
     usual = config.defaults(registry, registry.get(kind, table["name"]).load())
     kept = {key: value for key, value in table.items() if key == "name" or value != usual.get(key)}
-    return {
-        key: _short(registry, value, key) if isinstance(value, Mapping) and "name" in value else value
-        for key, value in kept.items()
-    }
+    short: dict[str, Any] = {}
+    for key, value in kept.items():
+        inner = _short(registry, value, key) if isinstance(value, Mapping) and "name" in value else value
+        short[key] = inner["name"] if isinstance(inner, Mapping) and set(inner) == {"name"} else inner
+    return short
 
 
 def _cell(

@@ -310,7 +310,8 @@ class Comparison:
             calls += chunk.nfe * len(chunk.x)
         seconds = _now(self._device) - began
         y = torch.cat(states)[: self.latents] if states else torch.empty(0)
-        return torch.cat(own), y, calls / n, seconds, timed.seconds / seconds
+        nfe = calls / n if calls % n else calls // n  # an adaptive sampler's differ from batch to batch
+        return torch.cat(own), y, nfe, seconds, timed.seconds / seconds
 
     def _ends_of(self, levels: Tensor, seed: int) -> Ends | str:
         """The ends of the latents' probability flow, or why they cannot be had."""

@@ -37,7 +37,7 @@ class Entry:
         budget: Its budget, or None.
         seeds: Number of seeds that were measured.
         nfe: Evaluations of the network per sample.
-        seconds: Per sample.
+        seconds: Per sample, of the seed that took least: what else the machine did adds to the others.
         network: Share of them that the network took.
         values: Values by metric.
         missing: Why there is no value, by metric.
@@ -98,7 +98,7 @@ def _entry(rows: Sequence[Row], likeness: Callable[[str], bool]) -> Entry:
         first.budget,
         len(drawn),
         _mean(row.nfe for row in drawn),
-        _mean(row.seconds / row.n for row in drawn if row.seconds is not None),
+        min((row.seconds / row.n for row in drawn if row.seconds is not None), default=None),
         _mean(row.network for row in drawn),
         values,
         missing,
@@ -200,5 +200,5 @@ def _cell(entry: Entry, name: str, reasons: Sequence[str]) -> str:
     if name not in entry.values:
         return "-"
     value = entry.values[name]
-    error = "" if value.stderr is None else f" +- {value.stderr:.1g}"
+    error = "" if value.stderr is None else f" +- {value.stderr:.2g}"
     return f"{value.mean:.3g}{error}{' ' + value.mark if value.mark else ''}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -15,9 +16,13 @@ from fokker.draw.style import CAPTION, GRID, INK, MUTED, SERIES, axes, figure
 __all__ = ["Curve", "Panel", "pareto"]
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
-_LINES = ("-", "--", ":", "-.")
-_HEAD = 0.42  # height of a panel in widths of the picture
-_LEGEND = 0.036  # of a line of the legend
+_Line: TypeAlias = Literal["-", "--", ":", "-."]
+_LINES: tuple[_Line, ...] = ("-", "--", ":", "-.")
+_Looks: TypeAlias = dict[str, tuple[str, str, _Line]]
+_HEAD = 0.33  # height of a panel in widths of the picture
+_LETTER, _HANDLE, _LINE = 9.5, 75, 27  # pixels of a letter of the legend, of a sign, of a line
+_FAR, _DECADES = 30.0, 100.0  # a floor so far below is left out; a range so small has labels within a decade
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,13 @@ def pareto(panels: Sequence[Panel], path: Path | None = None, *, width: int = 11
         The picture.
     """
     labels = list(dict.fromkeys(c.label for panel in panels for c in panel.curves))
-    looks = {label: (SERIES[k % len(SERIES)], _MARKS[k % len(_MARKS)], _LINES[k // len(SERIES) % len(_LINES)])
-             for k, label in enumerate(labels)}  # fmt: skip
-    columns = max(1, min(4, width // (60 + 8 * max(map(len, labels), default=1))))
+    looks: _Looks = {
+        label: (SERIES[k % len(SERIES)], _MARKS[k % len(_MARKS)], _LINES[k // len(SERIES) % len(_LINES)])
+        for k, label in enumerate(labels)
+    }
+    columns = max(1, min(4, int(width / (_HANDLE + _LETTER * max(map(len, labels), default=1)))))
     rows = -(-(len(labels) + 1) // columns)
-    fig = figure(width, round(width * (_HEAD * len(panels) + _LEGEND * rows)))
+    fig = figure(width, round(_HEAD * width * len(panels)) + _LINE * (rows + 1))
     grid = fig.subplots(len(panels), 2, squeeze=False)
     for panel, (left, right) in zip(panels, grid, strict=True):
         last = panel is panels[-1]
@@ -96,7 +103,7 @@ def pareto(panels: Sequence[Panel], path: Path | None = None, *, width: int = 11
     return saved(from_figure(fig), path)
 
 
-def _panel(ax: Axes, panel: Panel, looks: dict[str, tuple[str, str, str]], x: str, *, seconds: bool) -> None:
+def _panel(ax: Axes, panel: Panel, looks: _Looks, x: str, *, seconds: bool) -> None:
     axes(ax, title="" if seconds else panel.name, x=x)
     ax.grid(axis="both", color=GRID, linewidth=0.6)
     ax.set_xscale("log")
@@ -104,7 +111,7 @@ def _panel(ax: Axes, panel: Panel, looks: dict[str, tuple[str, str, str]], x: st
     positive = [v for v in known if v > 0]
     logarithmic = not panel.likeness and bool(positive)
     low = min(positive, default=1.0)
-    if panel.floor is not None and panel.floor[1] > 0:
+    if panel.floor is not None and panel.floor[1] > low / _FAR:  # a floor far below would flatten all that is above it
         low = min(low, panel.floor[1])
     edge = low / 1.5
     for curve in panel.curves:
@@ -112,7 +119,7 @@ def _panel(ax: Axes, panel: Panel, looks: dict[str, tuple[str, str, str]], x: st
         cost = [1000 * s for s in curve.seconds] if seconds else list(curve.nfe)
         values = [max(v, edge) if logarithmic else v for v in curve.values]
         order = sorted(range(len(cost)), key=cost.__getitem__)
-        style = {"color": colour, "marker": mark, "linestyle": "none" if curve.own else line}
+        style: dict[str, Any] = {"color": colour, "marker": mark, "linestyle": "none" if curve.own else line}
         size = 6.0 if curve.own else 3.6
         ax.errorbar(
             [cost[i] for i in order],
@@ -131,14 +138,18 @@ def _panel(ax: Axes, panel: Panel, looks: dict[str, tuple[str, str, str]], x: st
     if logarithmic:
         ax.set_yscale("log")
         ax.set_ylim(edge, max(known) * 1.4)
+        narrow = max(known) < _DECADES * edge
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+        ax.yaxis.set_major_formatter(_PLAIN)
         ax.yaxis.set_minor_formatter(NullFormatter())
     if panel.floor is not None:
         mean, limit = panel.floor
-        if panel.likeness:
-            ax.axhspan(limit, max(ax.get_ylim()[1], mean), color=GRID, alpha=0.6, linewidth=0)
-        else:
-            ax.axhspan(min(edge, mean) if logarithmic else 0, limit, color=GRID, alpha=0.6, linewidth=0)
+        bottom, top = ax.get_ylim()
+        ax.axhspan(
+            *((limit, 2.0) if panel.likeness else (min(bottom, limit), limit)), color=GRID, alpha=0.6, linewidth=0
+        )
         ax.axhline(mean, color=MUTED, linewidth=0.8, linestyle="--")
+        ax.set_ylim(bottom, max(top, 1.02 * mean) if panel.likeness else top)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(_PLAIN)
     ax.xaxis.set_minor_formatter(NullFormatter())
