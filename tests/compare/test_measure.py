@@ -76,8 +76,10 @@ def test_what_a_row_says(registry):
 
 
 def test_samples_of_the_law_itself_tie_with_it(registry):
-    (row,) = comparison().rows(found(registry, "ddim", budgets=(400,))[0], [0])
-    assert row.tie["energy-distance"] and row.tie["prdc"]
+    (cell,) = found(registry, "ddim", budgets=(100,))
+    rows = list(comparison(latents=0).rows(cell, range(20)))
+    assert sum(row.tie["energy-distance"] for row in rows) >= 15  # one in twenty is expected not to
+    assert sum(row.tie["prdc"] for row in rows) >= 15
     (rough,) = comparison().rows(found(registry, "ode:method=euler", budgets=(3,))[0], [0])
     assert not rough.tie["energy-distance"]
 
@@ -135,9 +137,9 @@ def test_a_sampler_that_fails_is_one_refused_row(how, reason):
 
 
 def test_a_metric_that_refuses_is_a_reason(registry):
-    measured = comparison(metrics={"prdc": PRDC(k=100)}, n=40)
+    measured = comparison(metrics={"prdc": PRDC(k=100)})
     (row,) = measured.rows(found(registry, "ddim")[0], [0])
-    assert "prdc" in row.missing and CONVERGENCE in row.metrics
+    assert "hold 60 of the 101" in row.missing["prdc"] and CONVERGENCE in row.metrics
 
 
 def test_without_metrics_there_is_no_floor_and_without_latents_no_convergence(registry):

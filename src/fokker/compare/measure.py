@@ -177,13 +177,18 @@ class Comparison:
         self._dtype = torch.float64 if exact and self._device.type != "mps" else torch.float32
         self._ends: dict[tuple[float, int], Ends | str] = {}
         self._floors: dict[str, Floor] | None = None
+        self._unmeasured: dict[str, str] = {}
 
     @property
     def floors(self) -> Mapping[str, Floor]:
-        """What the metrics say of real data."""
+        """What the metrics say of real data, those that can be had of so many examples."""
         if self._floors is None:
-            target = self._target
-            self._floors = {} if target is None else {name: floor(m, target) for name, m in self.metrics.items()}
+            self._floors = {}
+            for name, metric in self.metrics.items() if self._target is not None else ():
+                try:
+                    self._floors[name] = floor(metric, self._target)
+                except FokkerError as error:
+                    self._unmeasured[name] = str(error)
         return self._floors
 
     @property
@@ -233,6 +238,8 @@ class Comparison:
         for name in self.names:
             if broken:
                 missing[name] = f"{broken} of {self.n} samples are not finite"
+            elif name in self._unmeasured:  # real data cannot be measured either
+                missing[name] = self._unmeasured[name]
             elif name != CONVERGENCE:
                 assert self._target is not None
                 try:

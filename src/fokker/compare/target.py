@@ -21,7 +21,7 @@ from fokker.noise import Seeded, block_seed
 
 __all__ = ["Floor", "Target", "floor", "of_data", "of_law"]
 
-_REFERENCE = 4000
+_REFERENCE = 2000
 """Examples of the reference, unless there are more samples."""
 _SETS = 20
 _POOL, _POOL_NUMEL = 20_000, 1 << 26
