@@ -91,7 +91,8 @@ def generate(
         begun = begin(
             model,
             subject,
-            sampler.levels(grid),
+            sampler,
+            grid,
             range(start, start + count),
             seed=seed,
             init=init,
@@ -142,7 +143,8 @@ class Begun:
 def begin(
     model: ScoreModel,
     subject: Subject,
-    levels: Tensor,
+    sampler: Sampler,
+    grid: Tensor,
     index: range,
     *,
     seed: int = 0,
@@ -152,12 +154,13 @@ def begin(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Begun:
-    """Where samples begin, whatever the way down is: a function of the seed, the index and the first level alone.
+    """Where samples begin: a function of the seed, the index and the first level alone, whatever the way down is.
 
     Args:
         model: The model.
         subject: What is sampled.
-        levels: Times of the sampler's states, of which the first one matters.
+        sampler: The way down, of whose levels the first one matters.
+        grid: Its grid.
         index: Absolute indices of the samples.
         seed: See `generate`, as for all that follow.
         init: Where trajectories begin.
@@ -180,7 +183,7 @@ def begin(
     guided: ScoreModel = counted
     for each in guidance:
         guided = each.wrap(guided)
-    t = float(levels[0])
+    t = float(sampler.levels(grid)[0])
     x = init(model.perturbation, t, noise, torch.empty((len(index), *spec.event_shape), dtype=dtype, device=device))
     return Begun(t, x, guided, counted, noise, cond or None, labels)
 

@@ -20,6 +20,7 @@ from fokker.plugins import load_plugins
 from fokker.sampler import Claims
 from fokker.sampling import Begun, begin
 from fokker_data.mixture import MixtureFile
+from fokker_ddpm.ddim import DDIM
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def gaussian(p):
 def latents(model, t=1.0, n=20):
     spec = DataSpec(model.event_shape)
     return begin(
-        model, Subject(spec), torch.tensor([t, 0.0], dtype=torch.float64), range(n), seed=3, dtype=torch.float64
+        model, Subject(spec), DDIM(), torch.tensor([t, 0.0], dtype=torch.float64), range(n), seed=3, dtype=torch.float64
     )
 
 
@@ -109,7 +110,8 @@ def test_stopping_early_is_part_of_the_distance(registry):
 
 def latents_of(comparison, model):
     spec = DataSpec(model.event_shape)
-    return begin(model, Subject(spec), torch.tensor([1.0, 0.0]), range(comparison.n), seed=0, dtype=torch.float64)
+    grid = torch.tensor([1.0, 0.0])
+    return begin(model, Subject(spec), DDIM(), grid, range(comparison.n), seed=0, dtype=torch.float64)
 
 
 def test_convergence_is_that_of_the_first_samples_however_many_there_are(registry):

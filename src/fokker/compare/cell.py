@@ -118,9 +118,8 @@ def cells(
     for name, way in ways:
         for rule_name, rule in rules:
             if way.claims.evaluations is None:
-                # between the ends of the grid where the steps are its own, else on the grid that the run would take
-                steps = 1 if way.claims.accuracy is not None or baseline is None else baseline.steps
-                found.append(_cell(p, name, rule_name, None, way, rule, steps, check))
+                # its steps are its own: the grid says where they begin and end
+                found.append(_cell(p, name, rule_name, None, way, rule, 1, check))
                 continue
             for budget in sorted(set(budgets)):
                 try:

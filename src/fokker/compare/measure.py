@@ -19,7 +19,7 @@ from fokker.model import ScoreModel
 from fokker.network import DataSpec
 from fokker.perturbation import Perturbation
 from fokker.prediction import Prediction
-from fokker.sampler import Claims, Final
+from fokker.sampler import Claims, Final, Sampler
 from fokker.sampling import begin, generate
 from fokker.start import Start, prior
 
@@ -249,7 +249,7 @@ class Comparison:
             elif (reason := follows_the_flow(cell.way.claims)) is not None:
                 missing[name] = reason
             else:
-                found = self._ends_of(cell.way.levels(cell.times), seed)
+                found = self._ends_of(cell.way, cell.times, seed)
                 if isinstance(found, Ends):
                     values[name] = distance(y[: self.latents], found.x)
                     floors[name] = Floor(found.error, found.error)
@@ -320,15 +320,16 @@ class Comparison:
         nfe = calls / n if calls % n else calls // n  # an adaptive sampler's differ from batch to batch
         return torch.cat(own), y, nfe, seconds, timed.seconds / seconds
 
-    def _ends_of(self, levels: Tensor, seed: int) -> Ends | str:
+    def _ends_of(self, way: Sampler, times: Tensor, seed: int) -> Ends | str:
         """The ends of the latents' probability flow, or why they cannot be had."""
-        key = float(levels[0]), seed
+        key = float(way.levels(times)[0]), seed
         if key not in self._ends:
             try:
                 begun = begin(
                     self.model,
                     Subject(self.spec, self.chain, self._data),
-                    levels,
+                    way,
+                    times,
                     range(self.latents),
                     seed=seed,
                     init=self._init,
