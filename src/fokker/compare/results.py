@@ -63,6 +63,9 @@ class Results:
     def add(self, row: Row) -> None:
         """Take a row, and write the files of text."""
         self.rows.append(row)
+        self._write()
+
+    def _write(self) -> None:
         if ".json" in self._files:
             table = [each.table() for each in self.rows]
             write_text(self._files[".json"], json.dumps(table, indent=2, ensure_ascii=False) + "\n")
@@ -73,5 +76,7 @@ class Results:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self.rows and error[0] is not None:  # what was interrupted may have been the writing
+            self._write()
         if ".png" in self._files and any(row.refused is None for row in self.rows):
             self._picture(self.rows).save(self._files[".png"])
