@@ -31,6 +31,12 @@ def test_the_best_of_each_budget_is_marked():
     assert marks(rows) == {("a", 5): "*", ("b", 5): "", ("a", 10): "", ("b", 10): "*"}
 
 
+def test_what_cannot_be_told_from_the_best_is_marked_too():
+    rows = [row(name, 5, value, seed) for name, values in (("a", (1.0, 1.4)), ("b", (1.1, 1.7)), ("c", (3.0, 3.1)))
+            for seed, value in enumerate(values)]  # fmt: skip
+    assert marks(rows) == {("a", 5): "*", ("b", 5): "*", ("c", 5): ""}
+
+
 def test_what_real_data_has_too_is_a_tie_and_nothing_is_ranked_before_it():
     assert marks([row("a", 5, 0.05), row("b", 5, 0.09), row("c", 5, 0.2)]) == {
         ("a", 5): "=",

@@ -167,7 +167,7 @@ def compare(
 
     Samples start from the same latents whatever the way down. Convergence is the mean distance to the end of the
     latents' probability flow, in the model's units. A value within what real data has is a tie, marked =; the best of
-    a budget is marked *.
+    a budget, and what is within two standard errors of it, is marked *.
     """
     from fokker import config
     from fokker.compare.cell import BUDGETS, cells, default_grids, default_samplers
@@ -274,7 +274,10 @@ class _Shown:
         from fokker.compare.table import markdown, summarise
 
         entries = summarise(rows, self._comparison.likeness)
-        legend = "`=` within what real data has (mean, and in brackets 95 % of sets); `*` best of its budget."
+        legend = (
+            "`=` within what real data has (mean, and in brackets the limit of 95 % of sets); `*` best of its budget, or "
+            "within two standard errors of it."
+        )
         return markdown(entries, self._comparison.names, self._floors(rows), [*self._words, legend])
 
     def print(self, rows: "Sequence[Row]") -> None:

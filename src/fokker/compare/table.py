@@ -10,6 +10,7 @@ from fokker.compare.measure import Row
 __all__ = ["Entry", "Value", "headings", "lines", "markdown", "notes", "summarise"]
 
 TIE, BEST = "=", "*"
+_CLOSE = 2.0  # standard errors of a difference that may be chance
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Value:
     Args:
         mean: Its mean.
         stderr: The standard error of the mean; None of a single seed.
-        mark: `=` within the floor, `*` the best of its budget, or nothing.
+        mark: `=` within the floor, `*` the best of its budget or not to be told from it, or nothing.
     """
 
     mean: float
@@ -61,8 +62,8 @@ class Entry:
 def summarise(rows: Iterable[Row], likeness: Callable[[str], bool] = lambda name: False) -> list[Entry]:
     """One entry for each sampler, grid and budget; the run's own way first, the others by what they cost.
 
-    The best of a budget is the one whose mean is best among those that share it, unless some of them are within the
-    floor: these are equal, and nothing is ranked before them.
+    The best of a budget are the one whose mean is best among those that share it, and those within two standard errors
+    of the difference to it, unless some are within the floor: these are equal, and nothing is ranked before them.
 
     Args:
         rows: Rows of any seeds.
@@ -121,8 +122,9 @@ def _marked(entry: Entry, entries: Sequence[Entry], likeness: Callable[[str], bo
         others = [e.values[name] for e in rivals if name in e.values]
         if len(others) < 2 or any(other.mark == TIE for other in others):
             continue
-        best = (max if likeness(name) else min)(other.mean for other in others)
-        if value.mean == best:
+        best = (max if likeness(name) else min)(others, key=lambda other: other.mean)
+        apart = sqrt((value.stderr or 0.0) ** 2 + (best.stderr or 0.0) ** 2)
+        if abs(value.mean - best.mean) <= _CLOSE * apart:
             marked[name] = Value(value.mean, value.stderr, BEST)
     return Entry(**{**{k: getattr(entry, k) for k in Entry.__dataclass_fields__}, "values": marked})
 
