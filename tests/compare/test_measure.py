@@ -8,7 +8,7 @@ from fokker.compare.measure import CONVERGENCE, Comparison, Timed
 from fokker.compare.target import Target, of_law
 from fokker.component import component
 from fokker.data import Chain
-from fokker.errors import FokkerError
+from fokker.errors import ConfigError, FokkerError
 from fokker.exact import Gaussian
 from fokker.network import DataSpec
 from fokker.perturbation import VP
@@ -140,6 +140,22 @@ def test_a_metric_that_refuses_is_a_reason(registry):
     measured = comparison(metrics={"prdc": PRDC(k=100)})
     (row,) = measured.rows(found(registry, "ddim")[0], [0])
     assert "hold 60 of the 101" in row.missing["prdc"] and CONVERGENCE in row.metrics
+
+
+def test_a_metric_that_fails_costs_its_own_values_only(registry):
+    class Mistaken(EnergyDistance):
+        def __call__(self, samples, reference):
+            raise TypeError("a plugin's own mistake")
+
+    measured = comparison(metrics={"mine": Mistaken(), "energy-distance": EnergyDistance()})
+    (row,) = measured.rows(found(registry, "ddim")[0], [0])
+    assert row.missing["mine"] == "it failed: TypeError: a plugin's own mistake"
+    assert set(row.metrics) == {"energy-distance", CONVERGENCE}
+
+
+def test_metrics_without_a_target_are_refused():
+    with pytest.raises(ConfigError, match="give one, or no metrics"):
+        comparison(target=None)
 
 
 def test_without_metrics_there_is_no_floor_and_without_latents_no_convergence(registry):

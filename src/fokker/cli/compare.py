@@ -275,8 +275,8 @@ class _Shown:
 
         entries = summarise(rows, self._comparison.likeness)
         legend = (
-            "`=` within what real data has (mean, and in brackets the limit of 95 % of sets); `*` best of its budget, or "
-            "within two standard errors of it."
+            "`=` within what real data has (mean, and in brackets the limit of 95 % of sets); `*` best of its budget, "
+            "or within two standard errors of it."
         )
         return markdown(entries, self._comparison.names, self._floors(rows), [*self._words, legend])
 

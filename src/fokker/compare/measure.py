@@ -12,7 +12,7 @@ from fokker.compare.cell import Cell
 from fokker.compare.solution import EXACT, LEARNED, Ends, distance, solve
 from fokker.compare.target import Floor, Target, floor
 from fokker.data import Chain, DataSource
-from fokker.errors import FokkerError
+from fokker.errors import ConfigError, FokkerError
 from fokker.guidance import Guidance, Subject
 from fokker.metric import Metric
 from fokker.model import ScoreModel
@@ -137,7 +137,7 @@ class Comparison:
         chain: The data's transforms.
         exact: Whether the model is an exact law, which is then sampled in float64.
         metrics: Metrics by name.
-        target: What they compare with; None where there are no metrics.
+        target: What they compare with; it is needed wherever there are metrics.
         latents: Number of samples, the first ones of each seed, whose convergence is measured; 0 for none.
         n: Number of samples.
         batch_size: Samples that go down together.
@@ -147,6 +147,9 @@ class Comparison:
         guidance: What steers them.
         data: Where a guidance finds examples.
         device: Where the model is.
+
+    Raises:
+        ConfigError: If there are metrics without a target.
     """
 
     def __init__(
@@ -171,7 +174,9 @@ class Comparison:
         self.model, self.spec, self.chain, self.n = model, spec, chain, n
         self.metrics = dict(metrics or {})
         self.latents = min(latents, n)
-        self._exact, self._target, self._batch = exact, target, batch_size
+        if self.metrics and target is None:
+            raise ConfigError("Metrics compare samples with a target; give one, or no metrics.")
+        self._target, self._batch = target, batch_size
         self._init, self._final, self._label, self._guidance = init, final, label, tuple(guidance)
         self._data, self._device = data, torch.device(device)
         self._dtype = torch.float64 if exact and self._device.type != "mps" else torch.float32
@@ -184,11 +189,13 @@ class Comparison:
         """What the metrics say of real data, those that can be had of so many examples."""
         if self._floors is None:
             self._floors = {}
-            for name, metric in self.metrics.items() if self._target is not None else ():
+            for name, metric in self.metrics.items():
+                if self._target is None:
+                    break
                 try:
                     self._floors[name] = floor(metric, self._target)
-                except FokkerError as error:
-                    self._unmeasured[name] = str(error)
+                except Exception as error:
+                    self._unmeasured[name] = _reason(error)
         return self._floors
 
     @property
@@ -213,17 +220,14 @@ class Comparison:
             return
         try:
             self._sampled(cell, seeds[0], 1, None)  # what is computed once is computed before the clock starts
-        except FokkerError as error:
-            yield self._refused(cell, str(error))
-            return
-        except Exception as error:  # a plugin's mistake is that of its own cell
-            yield self._refused(cell, f"it failed: {type(error).__name__}: {error}")
+        except Exception as error:
+            yield self._refused(cell, _reason(error))
             return
         for seed in seeds:
             try:
                 yield self._row(cell, seed, on_step)
-            except FokkerError as error:
-                yield self._refused(cell, str(error), seed)
+            except Exception as error:
+                yield self._refused(cell, _reason(error), seed)
 
     def _refused(self, cell: Cell, reason: str, seed: int | None = None) -> Row:
         return Row(cell.sampler, cell.grid, cell.budget, seed, baseline=cell.baseline, refused=reason)
@@ -244,8 +248,8 @@ class Comparison:
                 assert self._target is not None
                 try:
                     values[name] = self.metrics[name](x, self._target.reference)
-                except FokkerError as error:
-                    missing[name] = str(error)
+                except Exception as error:
+                    missing[name] = _reason(error)
             elif (reason := follows_the_flow(cell.way.claims)) is not None:
                 missing[name] = reason
             else:
@@ -342,6 +346,11 @@ class Comparison:
             except FokkerError as error:
                 self._ends[key] = str(error)
         return self._ends[key]
+
+
+def _reason(error: Exception) -> str:
+    """Why there is nothing; a mistake of a plugin is named, and costs its own cell only."""
+    return str(error) if isinstance(error, FokkerError) else f"it failed: {type(error).__name__}: {error}"
 
 
 def _now(device: torch.device) -> float:

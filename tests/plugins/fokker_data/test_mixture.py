@@ -12,6 +12,8 @@ from fokker.data import Chain
 from fokker.errors import ConfigError, DataError
 from fokker.noise import Zero
 from fokker.perturbation import VP
+from fokker.testing import checks_for
+from fokker.testing.check import NotApplicable
 from fokker_data.mixture import MixtureFile, read_mixture
 from fokker_data.transforms import Logit, Range, Standardise
 
@@ -27,6 +29,17 @@ def written(tmp_path, *, suffix=".npz", key="", **parts):
     else:
         save_file(parts, path)
     return str(path)
+
+
+def test_it_passes_the_checks_of_a_source(tmp_path):
+    came_of = {}
+    for check in checks_for(MixtureFile(written(tmp_path, covariances=FULL), n=3000)):
+        try:
+            check()
+            came_of[check.name] = "passed"
+        except NotApplicable:
+            came_of[check.name] = "not applicable"
+    assert {came_of[name] for name in ("law", "indexed", "reproducible[test]", "field[seed]")} == {"passed"}
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
