@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from fokker import draw
+from fokker.budget import steps_for
 from fokker.cli.main import cli
-from fokker.cli.sample import steps_for
 from fokker.config import build
 from fokker.plugins.host import load_plugins
 from fokker.run.folder import open_run

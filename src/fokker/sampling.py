@@ -15,7 +15,7 @@ from fokker.noise import PerSample
 from fokker.sampler import Final, Sampler, State, trajectory
 from fokker.start import Start, prior
 
-__all__ = ["Chunk", "classes_of", "generate"]
+__all__ = ["Begun", "Chunk", "begin", "classes_of", "generate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,7 @@ class Chunk:
     Args:
         first: Absolute index of the first one.
         x: Samples in the data's own units, (B, *D), float32, on the CPU.
+        y: The same in the model's units, (B, *D), in the precision of the states, where they are.
         labels: Their class labels, int64, (B,), or None.
         nfe: Evaluations of the network per sample.
         states: Times and states of the trajectories that were asked for, in the model's units, on the CPU.
@@ -32,6 +33,7 @@ class Chunk:
 
     first: int
     x: Tensor
+    y: Tensor
     labels: Tensor | None
     nfe: int
     states: tuple[tuple[float, Tensor], ...] = ()
@@ -84,38 +86,108 @@ def generate(
         on_step: Called after every step with the number of samples that went one step further.
     """
     subject = Subject(spec, chain, data)
-    classes = classes_of(spec, guidance)
     for start in range(first, first + n, batch_size):
         count = min(batch_size, first + n - start)
-        index = range(start, start + count)
-        labels = None
-        if classes is not None:
-            labels = torch.tensor([i % classes if label is None else label for i in index])
-        cond = {} if labels is None else {"label": labels.to(device)}
-        for each in guidance:
-            for name, value in each.conditions(subject, index).items():
-                cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
-        noise = PerSample(seed, index, spec.event_shape, device=device)
-        counted = Counted(model)
-        guided: ScoreModel = counted
-        for each in guidance:
-            guided = each.wrap(guided)
-        t = float(sampler.levels(grid)[0])
-        # the prior of a time belongs to what walks down from there; a sampler that stays at one time has the widest one
-        begin = 1.0 if init is prior and t != float(grid[0]) else t
-        x = init(model.perturbation, begin, noise, torch.empty((count, *spec.event_shape), dtype=dtype, device=device))
+        begun = begin(
+            model,
+            subject,
+            sampler,
+            grid,
+            range(start, start + count),
+            seed=seed,
+            init=init,
+            label=label,
+            guidance=guidance,
+            device=device,
+            dtype=dtype,
+        )
         keep = keep_states if start == first else 0
         wanted = _spread(len(grid) - 1 + (final == "tweedie"), keep)
         states: list[tuple[float, Tensor]] = []
-        state, k = State(t, x), 0
-        for k, state in enumerate(trajectory(guided, sampler, grid, noise, x, cond=cond or None, final=final)):
+        state, k = State(begun.t, begun.x), 0
+        way = trajectory(begun.model, sampler, grid, begun.noise, begun.x, cond=begun.cond, final=final)
+        for k, state in enumerate(way):
             if k in wanted:
                 states.append(_kept(state, keep_samples))
             if on_step is not None and k:
                 on_step(count)
         if keep and k not in wanted:
             states.append(_kept(state, keep_samples))
-        yield Chunk(start, chain.inverse(state.x.float().cpu()), labels, counted.calls, tuple(states))
+        own = chain.inverse(state.x.float().cpu())
+        yield Chunk(start, own, state.x, begun.labels, begun.counted.calls, tuple(states))
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """Samples that are about to go down.
+
+    Args:
+        t: The time that they are at.
+        x: Their states, (B, *D).
+        model: The model as it is guided.
+        counted: The model inside, which counts its evaluations.
+        noise: Source of their randomness, from which the states were drawn.
+        cond: Conditions of the model.
+        labels: Their class labels, int64, on the CPU, (B,), or None.
+    """
+
+    t: float
+    x: Tensor
+    model: ScoreModel
+    counted: Counted
+    noise: PerSample
+    cond: dict[str, Tensor] | None
+    labels: Tensor | None
+
+
+def begin(
+    model: ScoreModel,
+    subject: Subject,
+    sampler: Sampler,
+    grid: Tensor,
+    index: range,
+    *,
+    seed: int = 0,
+    init: Start = prior,
+    label: int | None = None,
+    guidance: Sequence[Guidance] = (),
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Begun:
+    """Where samples begin: a function of the seed, the index and the first level alone, whatever the way down is.
+
+    Args:
+        model: The model.
+        subject: What is sampled.
+        sampler: The way down, of whose levels the first one matters.
+        grid: Its grid.
+        index: Absolute indices of the samples.
+        seed: See `generate`, as for all that follow.
+        init: Where trajectories begin.
+        label: Class of all samples.
+        guidance: What steers the samples.
+        device: Of the states.
+        dtype: Of the states.
+    """
+    spec = subject.spec
+    classes = classes_of(spec, guidance)
+    labels = None
+    if classes is not None:
+        labels = torch.tensor([i % classes if label is None else label for i in index])
+    cond = {} if labels is None else {"label": labels.to(device)}
+    for each in guidance:
+        for name, value in each.conditions(subject, index).items():
+            cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
+    noise = PerSample(seed, index, spec.event_shape, device=device)
+    counted = Counted(model)
+    guided: ScoreModel = counted
+    for each in guidance:
+        guided = each.wrap(guided)
+    t = float(sampler.levels(grid)[0])
+    # the prior of a time belongs to what walks down from there; a sampler that stays at one time has the widest one
+    first = 1.0 if init is prior and t != float(grid[0]) else t
+    x = init(model.perturbation, first, noise, torch.empty((len(index), *spec.event_shape), dtype=dtype, device=device))
+    return Begun(t, x, guided, counted, noise, cond or None, labels)
 
 
 def classes_of(spec: DataSpec, guidance: Sequence[Guidance]) -> int | None:

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from safetensors import safe_open
 
 from fokker import config
+from fokker.budget import steps_for
 from fokker.cli.app import App
 from fokker.cli.main import cli
-from fokker.cli.sample import steps_for
 from fokker.errors import ConfigError
 from fokker.guidance import Guidance, GuidanceClaims
 from fokker.perturbation import VP

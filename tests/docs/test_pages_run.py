@@ -238,6 +238,8 @@ def shrunk(command: list[str]) -> list[str]:
             words += ["--steps", str(SAMPLE_STEPS)]
     elif name in ("likelihood", "encode"):
         words = [word for i, word in enumerate(words) if word != "-n" and words[i - 1] != "-n"] + ["-n", str(SAMPLES)]
+    elif name == "compare":
+        words += ["-n", str(SAMPLES), "--seeds", "2", "--latents", "2", "--nfe", "5"]
     elif name == "report":
         words += ["-n", str(SAMPLES), "--steps", str(SAMPLE_STEPS)]
     return words
@@ -305,4 +307,5 @@ def test_training_and_sampling_are_made_smaller():
     assert shrunk(["sample", "run", "-n", "500", "--nfe", "20"]) == ["sample", "run", "-n", "8", "--nfe", "20"]
     assert shrunk(["encode", "run", "-n", "500", "--out", "z"]) == ["encode", "run", "--out", "z", "-n", "8"]
     assert shrunk(["likelihood", "run"]) == ["likelihood", "run", "-n", "8"]
+    assert shrunk(["compare", "run"])[:4] == ["compare", "run", "-n", "8"]
     assert shrunk(["plan", "--steps", "2000"]) == ["plan", "--steps", "2000"]

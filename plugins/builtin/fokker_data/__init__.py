@@ -18,6 +18,11 @@ def fokker_register(registry: "Registry") -> None:
     registry.data("ring", "fokker_data.toy:Ring", summary="Gaussians on a circle.")
     registry.data("moons", "fokker_data.toy:Moons", summary="Two interleaved half circles with Gaussian noise.")
     registry.data("checkerboard", "fokker_data.toy:Checkerboard", summary="Uniform on every other square of a board.")
+    registry.data(
+        "mixture",
+        "fokker_data.mixture:MixtureFile",
+        summary="Gaussians with the weights, means and covariances of a file.",
+    )
     registry.data("digits", "fokker_data.digits:Digits", summary="1,797 handwritten digits of 8x8 pixels, embedded.")
     registry.data(
         "fashion-mnist",

@@ -8,6 +8,7 @@ COMMANDS = {
     "plan": ("fokker.cli.plan:plan", "Print what train would do, and what is wrong with it."),
     "tune": ("fokker.cli.tune:tune", "Noise levels and step sizes that follow from the data."),
     "sample": ("fokker.cli.sample:sample", "Draw samples from a trained model."),
+    "compare": ("fokker.cli.compare:compare", "Compare samplers: quality against cost."),
     "likelihood": ("fokker.cli.likelihood:likelihood", "Log-likelihoods of data under a trained model."),
     "fisher": ("fokker.cli.fisher:fisher", "Error of a model's score, where the true one is known."),
     "encode": ("fokker.cli.encode:encode", "Latents of data: the probability flow up."),

@@ -10,18 +10,14 @@ from fokker.cli.app import App, pass_app
 from fokker.cli.options import ComponentType, LabelType, json_option
 from fokker.cli.output import print_json
 from fokker.cli.progress import progress
-from fokker.errors import ConfigError, RunError
+from fokker.errors import RunError
 from fokker.partial import Partial
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fokker.guidance import Guidance
     from fokker.run.folder import Run
-    from fokker.sampler import Sampler
     from fokker.sampling import Chunk
 
-__all__ = ["sample", "steps_for"]
+__all__ = ["sample"]
 
 _CHUNK_NUMEL = 1 << 18
 
@@ -100,6 +96,7 @@ def sample(
     Sample i depends on the seed, its index i and the method, not on -n, --first or --batch-size.
     """
     from fokker import config
+    from fokker.budget import steps_for
     from fokker.events import SamplesWritten, SamplingFinished, SamplingStarted
     from fokker.faster import hasten
     from fokker.plan import SampleSettings
@@ -208,39 +205,6 @@ def sample(
             f"{len(broken)} of {n} samples are not finite, the first is number {broken[0]}; {out} holds all of them. "
             "Take more steps, end the grid earlier, or another sampler; if nothing helps, the training went wrong."
         )
-
-
-def steps_for(sampler: "Sampler", name: str, nfe: int, final: str, guidance: "Sequence[Guidance]" = ()) -> int:
-    """The largest number of steps that costs at most `nfe` evaluations per sample.
-
-    Args:
-        sampler: The sampler.
-        name: What it is called in messages.
-        nfe: Evaluations of the network per sample.
-        final: How the trajectory ends.
-        guidance: What steers the samples; each multiplies the evaluations.
-
-    Raises:
-        ConfigError: If the sampler or a guidance chooses its own number of evaluations, or the budget does not allow
-            one step.
-    """
-    claims, factor = sampler.claims, 1
-    if claims.evaluations is None:
-        raise ConfigError(f"{name} chooses its own number of evaluations; set its tolerance instead of --nfe.")
-    for each in guidance:
-        cost = each.claims.evaluations
-        if cost is None:
-            raise ConfigError(f"{each!r} chooses its own number of evaluations; give --steps instead of --nfe.")
-        factor *= cost
-    a_step, fixed = factor * claims.evaluations, factor * (claims.at_end + (final == "tweedie" and not claims.finishes))
-    steps = (nfe - fixed) // a_step if a_step else 0
-    if steps < 1:
-        guided = " with this guidance" if guidance else ""
-        raise ConfigError(
-            f"--nfe {nfe} does not allow a single step of {name}{guided}, which takes {a_step} evaluations a step and "
-            f"{fixed} at the end."
-        )
-    return steps
 
 
 def _beside(out: str, suffix: str) -> Path:

@@ -12,6 +12,7 @@ from fokker.draw.field import score_field, score_fields
 from fokker.draw.images import image_grid, volume_grid
 from fokker.draw.level_curve import level_losses
 from fokker.draw.marginals import coordinate_marginals, plane_marginals
+from fokker.draw.pareto import Curve, Panel, pareto
 from fokker.draw.paths import trajectory_frames, trajectory_strip
 from fokker.draw.picture import Picture, row
 from fokker.draw.planes import plane_histogram
@@ -23,6 +24,8 @@ from fokker.draw.vectors import heat_rows, histogram, pair_plot
 
 __all__ = [
     "Animation",
+    "Curve",
+    "Panel",
     "Picture",
     "animation",
     "coordinate_marginals",
@@ -33,6 +36,7 @@ __all__ = [
     "level_losses",
     "loss_curve",
     "pair_plot",
+    "pareto",
     "plane_histogram",
     "plane_marginals",
     "row",

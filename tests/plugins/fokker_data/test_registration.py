@@ -9,6 +9,7 @@ from fokker.data import DataSource, Transform
 
 SOURCES = {
     "swiss-roll", "two-gaussians", "ring", "moons", "checkerboard", "digits", "fashion-mnist", "idx", "images", "array",
+    "mixture",
 }  # fmt: skip
 TRANSFORMS = {"standardise", "range", "dequantise", "logit"}
 
