@@ -259,6 +259,18 @@ def test_importing_fokker_is_light():
     assert done.stdout.strip() == ""
 
 
+def test_the_help_imports_nothing_that_only_errors_and_components_need():
+    code = (
+        "import sys\nfrom fokker.cli.main import cli\n"
+        "try:\n    cli(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'pydantic', 'rich', 'annotated_types', 'difflib'}\n"
+        "print('imported:', *(set(sys.modules) & heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Commands:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
 def test_the_root_exports_what_it_names():
     import fokker
 
