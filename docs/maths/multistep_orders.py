@@ -1,6 +1,7 @@
 """Measure the orders of the exponential integrators: `python docs/maths/multistep_orders.py`.
 
-On Gaussian data in equal times from 0.9 to 0.1: the order between 256 and 512 steps, and the error of 512, under VP and VE.
+On Gaussian data in equal times from 0.9 to 0.1, under VP and VE: the order between 256 and 512 steps, and the error of
+512.
 """
 
 from fokker.config import build
