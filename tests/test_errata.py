@@ -25,9 +25,12 @@ from fokker.prediction import Prediction
 from fokker.sampler import trajectory
 from fokker.table import Betas, Sigmas
 from fokker.testing.moments import affine_map
+from fokker.testing.order import measure_order
+from fokker.testing.worlds import gaussian
 from fokker.vanishing import Vanishing
 from fokker_data.transforms import Dequantise, Logit, Range
 from fokker_ddpm.ancestral import Ancestral
+from fokker_dpm.dpm_multistep import DPMSolver3M
 from fokker_matching.sliced import Sliced, SlicedVR
 from fokker_networks.embedding import positional_embedding
 from fokker_smld.langevin import Langevin
@@ -240,3 +243,13 @@ def test_dequantise():
     # the logit without its log-determinant
     _, volume = Chain((Dequantise(), Logit(alpha=0.05))).forward_with_log_volume(levels, Seeded(0))
     assert float((-volume / math.log(2) - 8).abs().mean()) > 2
+
+
+def test_third_order():
+    """Half of the second difference is an update of order 2, with 20 times the error at 512 steps."""
+    forms = ("exact", "published")
+    exact, halved = (measure_order(DPMSolver3M(form=f), gaussian(VP()), steps=(64, 128, 256, 512)) for f in forms)
+    assert exact.local_orders[-1] == pytest.approx(3, abs=0.1)
+    assert halved.local_orders[-1] == pytest.approx(2, abs=0.1)
+    assert halved.errors[-1] == pytest.approx(2.7e-6, rel=0.05)
+    assert exact.errors[-1] == pytest.approx(1.1e-7, rel=0.05)

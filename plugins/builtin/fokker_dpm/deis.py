@@ -46,4 +46,4 @@ class DEIS(Multistep):
         """See `Multistep.steps`."""
         weigh = Weigh("eps", "t")
         again = weigh if self.start == "corrected" else None
-        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order - 1)
+        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order)

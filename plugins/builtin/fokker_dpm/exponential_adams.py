@@ -57,4 +57,4 @@ class ExponentialAdams(Multistep):
         """See `Multistep.steps`."""
         weigh = Weigh(self.prediction, self.variable)
         again = weigh if self.start == "corrected" else None
-        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order - 1)
+        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order)

@@ -50,4 +50,4 @@ class LMS(Multistep):
         """See `Multistep.steps`."""
         weigh = Weigh("eps", "sigma")
         again = weigh if self.start == "corrected" else None
-        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order - 1)
+        return plan(p, grid, weigh, self.order, self.reach, again=again, corrected=self.order)
