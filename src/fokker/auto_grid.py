@@ -71,9 +71,10 @@ class AutoGrid(Grid):
 
 
 def spread(high: float, low: float, steps: int, density: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    """Levels between two of them, so that each step has the same share of a density of log s, descending, (steps + 1,)."""
+    """Levels between two of them, descending, (steps + 1,): each step has the same share of a density of log s."""
     log = np.linspace(np.log(low), np.log(min(high, _FARTHEST)), _POINTS)
     each = density(np.exp(log))
     share = np.concatenate([[0.0], np.cumsum((each[1:] + each[:-1]) / 2)])
-    places = np.interp(share[-1] * np.linspace(1, 0, steps + 1), share, log)
-    return np.exp(places)
+    places: FloatArray = np.interp(share[-1] * np.linspace(1, 0, steps + 1), share, log)
+    levels: FloatArray = np.exp(places)
+    return levels

@@ -119,8 +119,8 @@ def _coefficients(levels: Levels, order: int, corrector: int) -> tuple[list[_Ste
         return [], ()
     angle = levels.coordinate("angle")
     factors = decay(levels, "v", torch.arange(n), torch.arange(1, n + 1)).tolist()
-    first = _rows(levels, orders(angle, levels.sigma, order), 0)
-    again = _rows(levels, orders(angle, levels.sigma, corrector - 1), 1) if corrector else [()] * n
+    first = _rows(levels, orders(angle, order), 0)
+    again = _rows(levels, orders(angle, corrector - 1), 1) if corrector else [()] * n
     steps = [_Step(x, m, redo) for x, m, redo in zip(factors, first, [(), *again[:-1]], strict=True)]
     return steps, again[-1]
 
