@@ -46,8 +46,11 @@ class _Singlestep(OneStep):
         found: dict[str, Tensor] = {}
         for i in range(1, len(times)):
             end = start + i * n
-            found[f"x{i}"] = decay(levels, self.prediction, start, end)
+            factor = decay(levels, self.prediction, start, end)
             first = total(levels, self.prediction, start, end)
+            if i < len(times) - 1:
+                factor, first = factor.where(whole, 1.0), first.where(whole, 0.0)
+            found[f"x{i}"] = factor
             latest = torch.zeros_like(first)
             if i > 1:
                 nodes = torch.stack([start, start + (i - 1) * n], dim=1)
@@ -104,10 +107,10 @@ class DPMSolver1(_Singlestep):
 
         x_s = alpha_s / alpha_t x_t - sigma_s (exp(h) - 1) eps,    h = ell_s - ell_t
 
-    There is no field: written with x0 it is the same.
+    There is no field: written with x0, as it is computed, it is the same, and it exists at alpha = 0 too.
     """
 
-    prediction: ClassVar[Literal["eps", "x0"]] = "eps"  # type: ignore[misc]
+    prediction: ClassVar[Literal["eps", "x0"]] = "x0"  # type: ignore[misc]
 
 
 @component
