@@ -8,7 +8,7 @@ DPM-Solver++, prop. 4.1; Zhang & Chen, 2023),
     x0    x_s = sigma_s / sigma_t x_t + alpha_s int exp(ell - ell_s) x0 d ell
     v     x_s = rho_s / rho_t x_t + rho_s int v / rho dphi
 
-and the reverse SDE with the share eta of its noise, where kappa = 1 + eta^2 (Lu et al., 2022, DPM-Solver++, for eta = 1),
+and the reverse SDE with the share eta of its noise, where kappa = 1 + eta^2 (DPM-Solver++, for eta = 1),
 
     x_s = sigma_s / sigma_t exp(-eta^2 h) x_t + alpha_s int kappa exp(kappa (ell - ell_s)) x0 d ell
           + sigma_s sqrt(1 - exp(-2 eta^2 h)) z
