@@ -20,7 +20,7 @@ Form = Literal["exact", "published"]
 
 @component
 class DPMSolver2M(Multistep):
-    """DPM-Solver++(2M): the last two x0, linear in log-SNR (Lu et al., 2022b, algorithm 2).
+    """DPM-Solver++(2M): the last two x0, linear in log-SNR (Lu et al., 2022, DPM-Solver++, algorithm 2).
 
         x_s = sigma_s / sigma_t x_t + alpha_s int exp(ell - ell_s) (m_0 + (ell - ell_t) (m_0 - m_1) / h_0) d ell
         published:  ... + alpha_s (1 - exp(-h)) (m_0 + (m_0 - m_1) h / (2 h_0))
@@ -64,7 +64,7 @@ class DPMSolver2M(Multistep):
 
 @component
 class DPMSolver3M(DPMSolver2M):
-    """DPM-Solver++(3M): the last three x0, quadratic in log-SNR (Lu et al., 2022b, in its code).
+    """DPM-Solver++(3M): the last three x0, quadratic in log-SNR (Lu et al., 2022, DPM-Solver++, in its code).
 
         x_s = sigma_s / sigma_t x_t + alpha_s int exp(ell - ell_s) P(ell) d ell,    P through m_0, m_1, m_2
 

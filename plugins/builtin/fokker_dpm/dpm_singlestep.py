@@ -46,8 +46,11 @@ class _Singlestep(OneStep):
         found: dict[str, Tensor] = {}
         for i in range(1, len(times)):
             end = start + i * n
-            found[f"x{i}"] = decay(levels, self.prediction, start, end)
+            factor = decay(levels, self.prediction, start, end)
             first = total(levels, self.prediction, start, end)
+            if i < len(times) - 1:
+                factor, first = factor.where(whole, 1.0), first.where(whole, 0.0)
+            found[f"x{i}"] = factor
             latest = torch.zeros_like(first)
             if i > 1:
                 nodes = torch.stack([start, start + (i - 1) * n], dim=1)
@@ -100,19 +103,19 @@ def _sum(x: Tensor, c: Scale, *terms: tuple[Scale, Tensor]) -> Tensor:
 
 @component
 class DPMSolver1(_Singlestep):
-    """DPM-Solver-1 (Lu et al., 2022a, eq. 3.7), which is DDIM.
+    """DPM-Solver-1 (Lu et al., 2022, DPM-Solver, eq. 3.7), which is DDIM.
 
         x_s = alpha_s / alpha_t x_t - sigma_s (exp(h) - 1) eps,    h = ell_s - ell_t
 
-    There is no field: written with x0 it is the same.
+    There is no field: written with x0, as it is computed, it is the same, and it exists at alpha = 0 too.
     """
 
-    prediction: ClassVar[Literal["eps", "x0"]] = "eps"  # type: ignore[misc]
+    prediction: ClassVar[Literal["eps", "x0"]] = "x0"  # type: ignore[misc]
 
 
 @component
 class DPMSolver2(_Singlestep):
-    """DPM-Solver-2 (Lu et al., 2022a, algorithm 1); with x0, DPM-Solver++(2S) (Lu et al., 2022b, algorithm 1).
+    """DPM-Solver-2 (Lu et al., 2022, DPM-Solver, algorithm 1); with x0, DPM-Solver++(2S).
 
         u   = the step of order 1 to the middle in log-SNR
         x_s = alpha_s / alpha_t x_t - sigma_s (exp(h) - 1) eps(u)
@@ -129,7 +132,7 @@ class DPMSolver2(_Singlestep):
 
 @component
 class DPMSolver3(_Singlestep):
-    """DPM-Solver-3 (Lu et al., 2022a, algorithm 2), stages at 1/3 and 2/3 of the step in log-SNR.
+    """DPM-Solver-3 (Lu et al., 2022, DPM-Solver, algorithm 2), stages at 1/3 and 2/3 of the step in log-SNR.
 
         u_1 = the step of order 1 to 1/3
         u_2 = to 2/3, with the line through eps(x_t) and eps(u_1)

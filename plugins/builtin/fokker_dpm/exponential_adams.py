@@ -16,7 +16,7 @@ __all__ = ["ExponentialAdams"]
 
 @component
 class ExponentialAdams(Multistep):
-    """Exponential Adams-Bashforth on the probability flow (Hochbruck & Ostermann, 2010, eq. 2.50; Zhang & Chen, 2023).
+    """Exponential Adams-Bashforth on the probability flow (Hochbruck & Ostermann, 2010; Zhang & Chen, 2023).
 
         x_s = c x_t + sum_j w_j m_j,    w_j = int L_j(u) d(kernel),    m = eps, x0 or v
 

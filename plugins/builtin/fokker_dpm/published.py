@@ -10,7 +10,7 @@ __all__ = ["Published"]
 
 
 class Published(Weigh):
-    """The multistep updates of DPM-Solver and DPM-Solver++ in log-SNR (Lu et al., 2022b, algorithm 2, and its code).
+    """The multistep updates of DPM-Solver and DPM-Solver++ in log-SNR (Lu et al., 2022, and their code).
 
         two nodes     E1 (m_0 + D / 2)
         three nodes   E1 m_0 + E2 D1 + E3 D2 / 2,    E_i the integrals of 1, tau, tau^2,  tau = (ell - ell_t) / h

@@ -18,7 +18,7 @@ __all__ = ["SDEDPMSolver"]
 
 @component
 class SDEDPMSolver(Multistep):
-    """SDE-DPM-Solver++ on the reverse SDE, any share of its noise (Lu et al., 2022b, eq. 18 and appendix C.3).
+    """SDE-DPM-Solver++ on the reverse SDE, any share of its noise (Lu et al., 2022, DPM-Solver++).
 
         x_s = sigma_s / sigma_t exp(-eta^2 h) x_t + alpha_s int kappa exp(kappa (ell - ell_s)) x0 d ell
               + sigma_s sqrt(1 - exp(-2 eta^2 h)) z,    kappa = 1 + eta^2

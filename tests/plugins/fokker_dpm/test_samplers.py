@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fokker.errors import ConfigError
 from fokker.exact import Mixture
+from fokker.model import ScoreModel
 from fokker.noise import Seeded, Zero
-from fokker.perturbation import VE, VP
+from fokker.perturbation import VE, VP, Perturbation
+from fokker.prediction import Prediction
 from fokker.sampler import trajectory
 from fokker.testing.order import even, measure_order, measure_weak_order
 from fokker.testing.worlds import gaussian, mixture, normal, overlapping
@@ -104,6 +107,49 @@ def test_orders_rise_fall_and_end():
     assert orders(u, 3) == [1, 2, 3, 3, 1, 3, 1]
     assert orders(u[:5], 3, ends_lower=True) == [1, 2, 2, 1]
     assert orders(torch.zeros(4, dtype=torch.float64), 3) == [1, 1, 1]
+
+
+class Straight(Perturbation):
+    """Straight lines from data to noise, with nothing of the data left at t = 1."""
+
+    def alpha(self, t):
+        return 1 - t
+
+    def sigma(self, t):
+        return 1.0 * t
+
+
+class ByV(ScoreModel):
+    """A model that gives v, the one prediction that says something at either end; nearly the limit there."""
+
+    def __init__(self, law):
+        self.law = law
+
+    @property
+    def perturbation(self):
+        return self.law.perturbation
+
+    def __call__(self, x, t, cond=None):
+        inside = min(max(float(t), 1e-9), 1 - 1e-9)
+        return Prediction(x, *self.perturbation.scales(t, x), v=self.law(x, inside).v)
+
+
+EVERY = [s for s in ADAMS + OTHERS if not s.claims.stochastic]
+
+
+@pytest.mark.parametrize("sampler", EVERY, ids=lambda s: repr(s)[:60])
+def test_from_pure_noise_to_clean_data(sampler):
+    """Where alpha is 0 at the first level and sigma at the last; the stages of eps do not exist at the former."""
+    model = ByV(mixture(Straight()))
+    x = normal(3, 2)
+    if isinstance(sampler, (DPMSolver2, DPMSolver3)) and sampler.prediction == "eps":
+        with pytest.raises(ConfigError, match="alpha at the first"):
+            end(sampler, model, even(1.0, 0.0, 4), x)
+        return
+    limit = end(ODE(method="dopri8", rtol=1e-9, atol=1e-9), model.law, even(1 - 1e-6, 1e-6, 1), x)
+    errors = [float((end(sampler, model, even(1.0, 0.0, n), x) - limit).norm()) for n in (40, 160)]
+    assert errors[1] < 0.03
+    assert errors[1] < errors[0] / 2
 
 
 METHODS = [(ExponentialAdams(order=2, prediction=q), 2) for q in ("eps", "x0", "v")]
