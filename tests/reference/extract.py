@@ -54,6 +54,7 @@ KEEP: dict[str, list[str]] = {
         r"spaced/timestep_map",
         r"space_timesteps/1000:100",
     ],
+    "k_diffusion/samplers": [r"gmm_.*", r"(heun|euler|euler_churn)/(sigmas|x_init|noise|sample)"],
     "k_diffusion/schedules_and_wrappers": [
         r"(karras|exponential|vp)/sigmas",
         r"discrete/(sigma|sigma_to_t|x|noise|eps_denoised|v_denoised|eps_loss|v_loss)",
