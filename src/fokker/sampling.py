@@ -26,14 +26,14 @@ class Chunk:
         first: Absolute index of the first one.
         x: Samples in the data's own units, (B, *D), float32, on the CPU.
         labels: Their class labels, int64, (B,), or None.
-        nfe: Evaluations of the network per sample.
+        nfe: Evaluations of the network per sample; their mean, where samples have steps of their own.
         states: Times and states of the trajectories that were asked for, in the model's units, on the CPU.
     """
 
     first: int
     x: Tensor
     labels: Tensor | None
-    nfe: int
+    nfe: float
     states: tuple[tuple[float, Tensor], ...] = ()
 
 
@@ -95,7 +95,9 @@ def generate(
         for each in guidance:
             for name, value in each.conditions(subject, index).items():
                 cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
-        noise = PerSample(seed, index, spec.event_shape, device=device)
+        # rows that are advanced separately need a generator each
+        block = 1 if sampler.claims.own_steps and sampler.claims.stochastic else None
+        noise = PerSample(seed, index, spec.event_shape, device=device, block=block)
         counted = Counted(model)
         guided: ScoreModel = counted
         for each in guidance:
@@ -113,7 +115,7 @@ def generate(
                 on_step(count)
         if keep and k not in wanted:
             states.append(_kept(state, keep_samples))
-        yield Chunk(start, chain.inverse(state.x.float().cpu()), labels, counted.calls, tuple(states))
+        yield Chunk(start, chain.inverse(state.x.float().cpu()), labels, counted.rows / count, tuple(states))
 
 
 def classes_of(spec: DataSpec, guidance: Sequence[Guidance]) -> int | None:
