@@ -11,7 +11,7 @@ and waits for the worst of them. Here rows share nothing: each has its time, its
 the batch when it arrives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -22,7 +22,16 @@ from torch import Tensor
 from fokker.errors import ConfigError, FokkerError
 from fokker.perturbation import expand
 
-__all__ = ["Derivative", "IntegrationError", "Solution", "Variables", "check_tolerances", "dormand_prince", "integrate"]
+__all__ = [
+    "Derivative",
+    "IntegrationError",
+    "Solution",
+    "Variables",
+    "check_tolerances",
+    "dormand_prince",
+    "integrate",
+    "passage",
+]
 
 Variables: TypeAlias = tuple[Tensor, ...]
 """What is integrated together: tensors (B, ...) of one floating dtype."""
@@ -38,6 +47,15 @@ _A: tuple[tuple[float, ...], ...] = (
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),  # the solution of order 5 itself
 )
 _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)  # order 5 less order 4
+_MIDDLE = (
+    6025192743 / 30085553152 / 2,
+    0.0,
+    51252292925 / 65400821598 / 2,
+    -2691868925 / 45128329728 / 2,
+    187940372067 / 1594534317056 / 2,
+    -1776094331 / 19743644256 / 2,
+    11237099 / 235043384 / 2,
+)  # the solution in the middle of a step, to order 4 (Shampine, 1986)
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 _LIMIT = 100_000
 """Evaluations of one row, after which the tolerance is taken for one that cannot be met."""
@@ -100,14 +118,22 @@ def dormand_prince(
     Returns:
         The variables after the step, to order 5; their difference to the solution of order 4; and `f` there.
     """
+    there, lengths, stages = _stages(f, t, y, h, k)
+    nothing = tuple(torch.zeros_like(part) for part in y)
+    return there, _moved(nothing, lengths, stages, _ERROR), stages[-1]
+
+
+def _stages(
+    f: Callable[[Tensor, Variables], Variables], t: Tensor, y: Variables, h: Tensor, k: Variables
+) -> tuple[Variables, list[Tensor], list[Variables]]:
+    """The variables after a step of each row, the lengths of the steps as they multiply, and the slopes."""
     lengths = [expand(h.to(part.device, part.dtype), part) for part in y]
     stages = [k]
     there = y
     for c, weights in zip(_C[1:], _A[1:], strict=True):
         there = _moved(y, lengths, stages, weights)
         stages.append(f(t + c * h, there))
-    nothing = tuple(torch.zeros_like(part) for part in y)
-    return there, _moved(nothing, lengths, stages, _ERROR), stages[-1]
+    return there, lengths, stages
 
 
 @torch.no_grad()
@@ -187,6 +213,98 @@ def integrate(
         if on_step is not None:
             on_step(float(count - len(rows) + (passed / total).sum()) / count)
     return Solution(out, evaluations)
+
+
+@torch.no_grad()
+def passage(
+    f: Derivative, y: Tensor, times: Sequence[float], *, rtol: float = 1e-5, atol: float = 1e-5
+) -> Iterator[Tensor]:
+    """Solve dy/dt = f(t, y) and tell the solution at times on the way, each as soon as all rows have passed it.
+
+    The steps are those of `integrate` from the first time to the last, whatever lies between: a time inside of a step
+    is answered by the polynomial of degree 4 through both ends, their slopes and the middle (Shampine, 1986), without
+    an evaluation. A row whose slope is not finite is not a number from there on; the others do not notice.
+
+    Args:
+        f: The right-hand side; it is never asked outside of these times. It has one variable.
+        y: The variable at the first of the times, (B, ...); left untouched.
+        times: At least two, strictly rising or falling.
+        rtol: See `integrate`.
+        atol: See `integrate`.
+
+    Yields:
+        The variable at every further time, (B, ...), a tensor of its own.
+
+    Raises:
+        ConfigError: If a tolerance is out of range.
+        IntegrationError: If it cannot be met.
+    """
+    check_tolerances(rtol, atol, y.dtype)
+    start, end = times[0], times[-1]
+    total, sign = abs(end - start), 1.0 if end > start else -1.0
+    low, high = min(start, end), max(start, end)
+    count, device = len(y), y.device
+
+    def at(passed: Tensor) -> Tensor:
+        return (start + sign * passed).clamp(low, high)
+
+    def inside(rows: Tensor, t: Tensor, y: Variables) -> Variables:
+        return f(t.clamp(low, high), y, rows)
+
+    everyone = torch.arange(count)
+    y = y.clone()
+    passed = torch.zeros(count, dtype=torch.float64)
+    (k,) = f(at(passed), (y,), everyone)
+    k = k.clone()
+    h = _first_lengths(f, (y,), (k,), everyone, total, at, sign, rtol, atol)
+    cap = torch.full((count,), _GROW, dtype=torch.float64)
+    evaluations = torch.full((count,), 2)
+    # each row's last step: where it began, how long it was, and its polynomial's coefficients
+    began, length = torch.zeros_like(passed), torch.ones_like(passed)
+    curve = torch.stack([y, *[torch.zeros_like(y)] * 4])
+    for time in times[1:]:
+        target = total if time == end else abs(time - start)
+        while len(rows := (passed < target).nonzero().flatten()):
+            there = rows.to(device)
+            y_0, k_0 = y[there], k[there]
+            lost = ~k_0.flatten(1).isfinite().all(1).cpu()
+            rest = total - passed[rows]
+            last = h[rows] >= rest * (1 - 1e-12)
+            step = torch.where(last, rest, h[rows])
+            (y_1,), (scale,), stages = _stages(partial(inside, rows), at(passed[rows]), (y_0,), sign * step, (k_0,))
+            evaluations[rows] += len(_C) - 1
+            (error,) = _moved((torch.zeros_like(y_0),), [scale], stages, _ERROR)
+            (middle,) = _moved((y_0,), [scale], stages, _MIDDLE)
+            size = _size((error,), (y_0,), (y_1,), rtol, atol)
+            taken = size <= 1
+            h[rows] = step * (_SAFETY * size ** (-1 / 5)).clamp(_SHRINK).minimum(cap[rows])
+            cap[rows] = torch.where(taken, _GROW, 1.0).double()
+            _refuse_hopeless(rows, at(passed[rows]), h[rows], size, evaluations, ~taken & ~lost, total)
+            done, mine = rows[taken], taken.to(device)
+            began[done], length[done] = passed[done], step[taken]
+            curve[:, there[mine]] = torch.stack(
+                _quartic(y_0[mine], middle[mine], y_1[mine], scale[mine] * k_0[mine], scale[mine] * stages[-1][0][mine])
+            )
+            passed[done] = torch.where(last, total, passed[rows] + step)[taken]
+            y[there[mine]], k[there[mine]] = y_1[mine], stages[-1][0][mine]
+            y[there[lost.to(device)]], passed[rows[lost]] = torch.nan, total
+            curve[:, there[lost.to(device)]] = torch.nan
+        # a row's own end is its state to the last bit, not its polynomial's
+        share = expand(((target - began) / length).to(device, y.dtype), y)
+        between = curve[0] + share * (curve[1] + share * (curve[2] + share * (curve[3] + share * curve[4])))
+        yield torch.where(expand((passed == target).to(device), y), y, between)
+
+
+def _quartic(y_0: Tensor, middle: Tensor, y_1: Tensor, slope_0: Tensor, slope_1: Tensor) -> list[Tensor]:
+    """Coefficients, from the constant up, of the polynomial on [0, 1] with these values and end slopes."""
+    a, b = y_1 - y_0, middle - y_0
+    return [
+        y_0,
+        slope_0,
+        16 * b - 5 * a - 4 * slope_0 + slope_1,
+        14 * a - 32 * b + 5 * slope_0 - 3 * slope_1,
+        16 * b - 8 * a - 2 * slope_0 + 2 * slope_1,
+    ]
 
 
 def _moved(y: Variables, lengths: Sequence[Tensor], stages: Sequence[Variables], weights: Sequence[float]) -> Variables:

@@ -128,6 +128,9 @@ def _gradient(answer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 class Counted(ScoreModel):
     """A model that counts its evaluations.
 
+    `calls` is how often it was called, `rows` of how many states in all: where samples leave the batch before others,
+    `rows` over their number is what one of them cost.
+
     Args:
         model: The model whose calls are counted, inside any guidance.
     """
@@ -135,6 +138,7 @@ class Counted(ScoreModel):
     def __init__(self, model: ScoreModel) -> None:
         self.model = model
         self.calls = 0
+        self.rows = 0
 
     @property
     def perturbation(self) -> Perturbation:
@@ -144,6 +148,7 @@ class Counted(ScoreModel):
     def __call__(self, x: Tensor, t: Tensor | float, cond: Cond = None) -> Prediction:
         """Count one evaluation per sample and pass on."""
         self.calls += 1
+        self.rows += len(x)
         return self.model(x, t, cond)
 
 

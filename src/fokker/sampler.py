@@ -72,8 +72,8 @@ class Claims:
         accuracy: Largest error on the probability-flow ODE of smooth data, relative to the largest state on the way,
             for samplers that choose their own steps.
         evaluations: Evaluations of the model per step; None where it varies.
-        at_end: Evaluations at the last level besides those of the steps, such as a corrector's; the final Tweedie
-            step is not the sampler's and does not count.
+        at_end: Evaluations besides those of the steps, whatever their number: a corrector's at the last level, those of
+            intervals that are gone through again; the final Tweedie step is not the sampler's and does not count.
         finishes: Whether its last state comes with the expected data, so that the end by Tweedie's formula costs no
             evaluation besides `at_end`.
         stochastic: Whether it draws from `noise`.
@@ -85,6 +85,9 @@ class Claims:
             place, up to the square of its step.
         without_noise: Whether it works where the noise vanishes (`Perturbation.vanishing`): it neither leads from the
             noise of one time to that of another nor takes its steps from it.
+        quiet_end: Whether a step without noise follows every draw, as after churn, so that the end is a mean as it is
+            and nothing is drawn from `noise.final`.
+        own_steps: Whether every example has steps of its own, and draws for some rows of the batch (`noise.rows`).
     """
 
     order: int | None = None
@@ -100,6 +103,8 @@ class Claims:
     shared_steps: bool = False
     stationary: bool = False
     without_noise: bool = False
+    quiet_end: bool = False
+    own_steps: bool = False
 
 
 class Sampler(ABC):

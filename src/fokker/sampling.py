@@ -27,7 +27,7 @@ class Chunk:
         x: Samples in the data's own units, (B, *D), float32, on the CPU.
         y: The same in the model's units, (B, *D), in the precision of the states, where they are.
         labels: Their class labels, int64, (B,), or None.
-        nfe: Evaluations of the network per sample.
+        nfe: Evaluations of the network per sample; their mean, where samples have steps of their own.
         states: Times and states of the trajectories that were asked for, in the model's units, on the CPU.
     """
 
@@ -35,7 +35,7 @@ class Chunk:
     x: Tensor
     y: Tensor
     labels: Tensor | None
-    nfe: int
+    nfe: float
     states: tuple[tuple[float, Tensor], ...] = ()
 
 
@@ -114,7 +114,7 @@ def generate(
         if keep and k not in wanted:
             states.append(_kept(state, keep_samples))
         own = chain.inverse(state.x.float().cpu())
-        yield Chunk(start, own, state.x, begun.labels, begun.counted.calls, tuple(states))
+        yield Chunk(start, own, state.x, begun.labels, begun.counted.rows / count, tuple(states))
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,9 @@ def begin(
     for each in guidance:
         for name, value in each.conditions(subject, index).items():
             cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
-    noise = PerSample(seed, index, spec.event_shape, device=device)
+    # rows that are advanced separately need a generator each
+    block = 1 if sampler.claims.own_steps and sampler.claims.stochastic else None
+    noise = PerSample(seed, index, spec.event_shape, device=device, block=block)
     counted = Counted(model)
     guided: ScoreModel = counted
     for each in guidance:

@@ -70,7 +70,9 @@ def test_a_wrong_coefficient_is_one_line_with_the_order_claimed_and_measured(hos
 
 def test_cases_that_came_out_alike_share_a_line(host):
     done = run("ddim", host=host)
-    assert re.search(r"^follows-the-grid\[vp, ve, sub-vp, cosine, sigmas, betas\] +passed$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^follows-the-grid\[vp, ve, sub-vp, cosine, edm, flow, sigmas, betas\] +passed$", done.stdout, re.MULTILINE
+    )
 
 
 def test_a_class_of_two_kinds_is_checked_once(host):

@@ -188,6 +188,10 @@ PC = "pc:predictor=ancestral,corrector=langevin,corrections=2"
         ("pc:predictor=identity,corrector=annealed-langevin", "tweedie", 10, 8, 10),
         ("ode:method=rk4", "tweedie", 10, 2, 9),
         ("ode:method=midpoint", "none", 10, 5, 10),
+        ("heun", "tweedie", 10, 4, 9),
+        ("edm", "none", 10, 5, 10),
+        ("restart", "tweedie", 30, 10, 29),  # 2 10 + 8 + 1
+        ("restart:repeats=[2],steps=[1]", "none", 10, 3, 10),
     ],
 )
 def test_a_budget_is_spent_as_far_as_it_goes(fokker, host, run, tmp_path, sampler, final, nfe, steps, spent):
@@ -250,6 +254,22 @@ def test_an_adaptive_solver_reports_what_it_spent(fokker, run, tmp_path):
     done = fokker("sample", run, "--out", tmp_path / "a.npy", *options)
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["nfe"] > 5
+
+
+@pytest.mark.parametrize("sampler", ["adaptive-ode:rtol=0.01,atol=0.01", "adaptive-sde:rtol=0.2,atol=0.2"])
+def test_steps_of_one_s_own_do_not_depend_on_the_batch(fokker, run, tmp_path, sampler):
+    spent, ends = [], []
+    for size in (1, 5):
+        out = tmp_path / f"{size}.npy"
+        options = ("-n", 5, "--batch-size", size, "--sampler", sampler, "--json", "--device", "cpu")
+        done = fokker("sample", run, "--out", out, *options)
+        assert done.exit_code == 0, done.stderr
+        spent.append(json.loads(done.stdout)["nfe"])
+        ends.append(np.load(out))
+    assert spent[0] == pytest.approx(spent[1], rel=0.1) and spent[0] > 5
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-3)
+    done = fokker("sample", run, "--out", tmp_path / "no.npy", "--sampler", sampler, "--nfe", 20)
+    assert done.exit_code == 2 and "chooses its own number of evaluations" in done.stderr
 
 
 def test_labels(fokker, run, labelled, tmp_path):

@@ -70,6 +70,7 @@ KEEP: dict[str, list[str]] = {
     "k_diffusion/samplers": [
         r"gmm_.*",
         r"(lms|dpmpp_2m|dpmpp_2m_sde_midpoint)/(sigmas|x_init|noise|sample|call_x)",
+        r"(heun|euler|euler_churn)/(sigmas|x_init|noise|sample)",
     ],
     "ncsn_models/ncsn_v1_16px": [r".*"],
     "ncsnv2_models/ncsnv2_16px": [r".*"],

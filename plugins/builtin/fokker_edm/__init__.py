@@ -1,4 +1,4 @@
-"""EDM (Karras et al., 2022): its noise levels in training, and its recipe."""
+"""EDM (Karras et al., 2022): its noise levels in training, its samplers, and its recipe."""
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,13 @@ __all__ = ["fokker_register"]
 def fokker_register(registry: "Registry") -> None:
     """Register the built-in components of this plugin."""
     registry.objective("edm", "fokker_edm.objective:EDMLoss", summary="Denoising at log-normal noise levels, as EDM.")
+    heun = "fokker_edm.heun:Heun"
+    registry.sampler("heun", heun, summary="Second-order Runge-Kutta on the probability flow, Heun's by default.")
+    registry.predictor("heun", heun, summary="Second-order Runge-Kutta on the probability flow, Heun's by default.")
+    registry.sampler("edm", "fokker_edm.edm:EDM", summary="Heun's method with churn, EDM's stochastic sampler.")
+    registry.sampler(
+        "restart", "fokker_edm.restart:Restart", summary="Heun's method that goes through intervals again."
+    )
     registry.recipe(
         "digits-edm", "fokker_edm:recipes/digits-edm.toml", summary="EDM on 8x8 digits, 5 minutes on one core."
     )

@@ -19,6 +19,8 @@ def fokker_register(registry: Any) -> None:
     registry.sampler("milstein", milstein, summary="Milstein's step, which is Euler-Maruyama's here.")
     registry.sampler("sra1", sra1, summary="Stochastic Runge-Kutta method of strong order 1.5.")
     registry.sampler("reverse-diffusion", rd, summary="The forward transition's discretisation, reversed.")
+    adaptive = "fokker_sde.adaptive_sde:AdaptiveSDE"
+    registry.sampler("adaptive-sde", adaptive, summary="The reverse SDE, each sample with its own steps.")
     registry.predictor("identity", "fokker_sde.pc:Identity", summary="No prediction: the time alone goes on.")
     registry.predictor("euler-maruyama", em, summary="Euler-Maruyama on the reverse SDE.")
     registry.predictor("milstein", milstein, summary="Milstein's step, which is Euler-Maruyama's here.")

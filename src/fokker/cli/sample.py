@@ -184,7 +184,7 @@ def sample(
             device=where,
             on_step=on_step,
         ):
-            calls += chunk.nfe * len(chunk.x)
+            calls += round(chunk.nfe * len(chunk.x))
             finite = chunk.x.flatten(1).isfinite().all(1)
             broken += [chunk.first + i for i in (~finite).nonzero().flatten().tolist()]
             sink.write(chunk.first, chunk.x, chunk.labels)
@@ -192,7 +192,7 @@ def sample(
                 _write_trajectory(opened, chunk, out)
             app.host.emit(SamplesWritten(sink.written, n))
     seconds = time.perf_counter() - began
-    spent = calls / n if calls % n else calls // n  # an adaptive sampler's differ from batch to batch
+    spent = calls / n if calls % n else calls // n  # an adaptive sampler's differ from sample to sample
     app.host.emit(SamplingFinished(Path(out), n, spent, seconds))
     if sink.note:
         app.say(sink.note)

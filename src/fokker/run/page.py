@@ -119,7 +119,7 @@ def sample_sections(
     real = _examples(run, n)
     metric = config.build(registry, "metric", "sliced-wasserstein")
     pictures: list[tuple[str, Picture]] = [("data", draw.samples(real, like=real, width=420))]
-    rows: list[tuple[str, str, int, float, float]] = []
+    rows: list[tuple[str, str, float, float, float]] = []
     frames: list[tuple[str, Picture]] = []
     for k, (spec, rule, steps) in enumerate(ways):
         sampler: Sampler = config.build(registry, "sampler", spec)
@@ -147,9 +147,10 @@ def sample_sections(
         )
         seconds = time.perf_counter() - began
         x = torch.cat([c.x for c in chunks])
-        name = f"{spec} on {rule}, NFE {chunks[0].nfe}"
+        nfe = sum(c.nfe * len(c.x) for c in chunks) / n
+        name = f"{spec} on {rule}, NFE {nfe:g}"
         pictures.append((name, draw.samples(x, like=real, width=420)))
-        rows.append((spec, rule, chunks[0].nfe, seconds, float(metric(x, real))))
+        rows.append((spec, rule, nfe, seconds, float(metric(x, real))))
         if k == 0:
             states = [(t, run.plan.chain.inverse(y)) for t, y in chunks[0].states]
             frames = draw.trajectory_frames(states, n=24)

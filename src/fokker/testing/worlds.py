@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fokker.exact import Gaussian, Mixture, PointMass
+from fokker.linear import EDMNoise, Flow
 from fokker.perturbation import VE, VP, Cosine, Perturbation, SubVP
 from fokker.table import Betas, Sigmas
 from fokker.vanishing import Vanishing
@@ -27,8 +28,16 @@ __all__ = [
     "point_mass",
 ]
 
-CONTINUOUS: Mapping[str, Perturbation] = {"vp": VP(), "ve": VE(), "sub-vp": SubVP(), "cosine": Cosine()}
-"""Perturbations without levels."""
+CONTINUOUS: Mapping[str, Perturbation] = {
+    "vp": VP(),
+    "ve": VE(),
+    "sub-vp": SubVP(),
+    "cosine": Cosine(),
+    "edm": EDMNoise(sigma_min=0.01, sigma_max=15.0),
+    "flow": Flow(),
+}
+"""Perturbations without levels; EDM's noise reaches less far than by default, since equal steps of its time are equal
+steps of noise: of 80 in 128 of them the last are longer than the data is wide, and no order has settled."""
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
     **CONTINUOUS,

@@ -349,6 +349,24 @@ class SilentBeginning(NoisyBeginning):
 
 
 @component
+class QuietAfterTheBeginning(NoisyBeginning):
+    """The same, which says so."""
+
+    @property
+    def claims(self):
+        return Claims(stochastic=True, quiet_end=True)
+
+
+@component
+class LoudEnd(NoisyEnd):
+    """Noise in the very last update, which it denies."""
+
+    @property
+    def claims(self):
+        return Claims(stochastic=True, quiet_end=True)
+
+
+@component
 class DoublePrecision(DDIM):
     """Multiplies by a float64 tensor instead of by a float."""
 
@@ -512,6 +530,7 @@ MUTANTS = {
     "draws noise and claims to be deterministic": (DDIM(), SecretlyStochastic(), "draws-as-claimed"),
     "silences an update before its last one": (NoisyBeginning(), SilentBeginning(), "silent-end"),
     "has noise in its very last update": (Ancestral(), NoisyEnd(), "silent-end"),
+    "denies the noise of its very last update": (QuietAfterTheBeginning(), LoudEnd(), "silent-end"),
     "turns float32 into float64": (DDIM(), DoublePrecision(), "finite-in-float32[vp]"),
     "has one wrong coefficient, which costs an order": (Midpoint(), WholeInnerStep(), "order[vp]"),
     "takes a coefficient where the step starts": (DDIM(), SwappedTimes(), "order[vp]"),

@@ -150,3 +150,11 @@ def test_tolerances_are_refused_where_they_have_no_effect():
         ODE(rtol=0.0)
     with pytest.raises(ConfigError, match=r"ODE\.method must be one of dopri5"):
         ODE(method="implicit_adams")
+
+
+@pytest.mark.parametrize("p", PERTURBATIONS, ids=lambda p: type(p).__name__)
+def test_euler_steps_of_the_flow_exist_wherever_the_sde_s_do(p):
+    # Score SDE's Euler-Maruyama raises a TypeError when it is asked for the probability flow
+    model, x = gaussian(p), normal(4, 3)
+    grid = Uniform(end=0.01).times(p, 50)
+    assert bool(run(ODE(method="euler"), model, x * p.prior_std, grid).isfinite().all())
