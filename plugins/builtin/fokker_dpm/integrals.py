@@ -1,8 +1,8 @@
 """The weights of every exponential-integrator step: integrals of Lagrange polynomials against a kernel.
 
 With ell = log(alpha / sigma), s = sigma / alpha, phi = atan(s / c), rho^2 = c^2 alpha^2 + sigma^2, c = 1 unless said
-otherwise, and h = ell_s - ell_t, the probability flow from time t to time s is, exactly (Lu et al., 2022, DPM-Solver, prop.
-3.1; DPM-Solver++, prop. 4.1; Zhang & Chen, 2023),
+otherwise, and h = ell_s - ell_t, the probability flow from time t to time s is, exactly (Lu et al., 2022, DPM-Solver,
+prop. 3.1; DPM-Solver++, prop. 4.1; Zhang & Chen, 2023),
 
     eps   x_s = alpha_s / alpha_t x_t + alpha_s int eps ds
     x0    x_s = sigma_s / sigma_t x_t + alpha_s int exp(ell - ell_s) x0 d ell
