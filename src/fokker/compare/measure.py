@@ -295,7 +295,7 @@ class Comparison:
             if on_step is not None:
                 on_step(done / total)
 
-        own, states, calls = [], [], 0
+        own, states, calls = [], [], 0.0
         began = _now(self._device)
         for chunk in generate(
             timed,
