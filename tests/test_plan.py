@@ -81,8 +81,8 @@ def test_values_are_set_on_components_that_nobody_named(registry, array):
     assert (name(registry, plan.network), plan.network.channels, plan.network.attention) == ("unet", 4, ())
     plan = resolve(registry, None, {"data": "swiss-roll"}, ["network.width=5", "perturbation.beta_max=10.0"])
     assert (plan.network.width, plan.perturbation.beta_max) == (5, 10.0)
-    plan = resolve(registry, None, {"data": "swiss-roll"}, ["sample.sampler.eta=0.5", "sample.grid=uniform"])
-    assert (plan.sample.sampler.eta, name(registry, plan.sample.grid)) == (0.5, "uniform")
+    plan = resolve(registry, None, {"data": "swiss-roll"}, ["sample.sampler.data_std=0.5", "sample.grid=uniform"])
+    assert (plan.sample.sampler.data_std, name(registry, plan.sample.grid)) == (0.5, "uniform")
     plan = resolve(registry, None, {}, ["data=moons", "data.n=30"])
     assert plan.data.n == 30
 
@@ -91,7 +91,7 @@ def test_a_label_of_levels_is_sampled_on_them(registry):
     on_levels = resolve(registry, {"data": "moons", "perturbation": "betas", "label": "index", "objective": "ddpm"})
     assert name(registry, on_levels.sample.grid) == "knots"
     assert check(on_levels)[1] == []
-    assert name(registry, resolve(registry, {"data": "moons"}).sample.grid) == "karras"
+    assert name(registry, resolve(registry, {"data": "moons"}).sample.grid) == "auto"
 
 
 def test_a_plan_reads_back_as_itself(registry, array):
@@ -200,7 +200,7 @@ def test_what_needs_noise_is_refused_where_there_is_none(registry):
     assert found["objective"].startswith("Denoising learns from noise, and Vanishing has none; use 'explicit' or")
     assert found["parameterization"].startswith("EDM reads the network in units of the noise, and Vanishing has none;")
     assert found["sample.sampler"].startswith(
-        "DDIM lives on noise, and Vanishing has none; sample by 'langevin:relative=false'"
+        "Auto lives on noise, and Vanishing has none; sample by 'langevin:relative=false'"
     )
     sound = {"perturbation": "none", "objective": "explicit", "parameterization": "energy"}
     assert list(problems(resolve(registry, {"data": "moons:n=50", **sound}))) == ["sample.sampler"]
@@ -342,7 +342,7 @@ def test_the_way_down_is_tried_with_a_network_that_says_nothing(registry, array)
         "objective": {"name": "denoising", "times_in": "uniform"},
         "sample": {"sampler": "ddim", "grid": "uniform"},
     }
-    for parameterization, expected in (("v", []), ("eps", ["sample"])):
+    for parameterization, expected in (("v", []), ("eps", ["parameterization"])):
         _, problems = check(resolve(registry, {**tables, "parameterization": parameterization}))
         assert [p.where for p in problems] == expected
     assert (

@@ -200,8 +200,12 @@ def resolve(
     if not isinstance(tables.get("sample", {}), Mapping):
         raise ConfigError(f"sample must be a table, got {tables['sample']!r}.")
     sample = dict(tables.get("sample", {}))
-    sample.setdefault("sampler", defaults.get("sampler", "ddim"))
-    sample.setdefault("grid", defaults.get("grid", "knots" if tables["label"].get("name") == "index" else "karras"))
+    # a network of levels is asked on the levels of its table, and no levels follow from noise that is a formality
+    usual = ("auto", "uniform" if tables["perturbation"].get("name") == "none" else "auto")
+    if tables["label"].get("name") == "index":
+        usual = ("ddim", "knots")
+    sample.setdefault("sampler", defaults.get("sampler", usual[0]))
+    sample.setdefault("grid", defaults.get("grid", usual[1]))
     tables["sample"] = {**sample, **{k: as_spec(sample[k], f"sample.{k}").table() for k in ("sampler", "grid")}}
     for assignment in sets:
         config.set_path(tables, assignment)

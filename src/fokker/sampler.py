@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import Noise, SilentEnd
 from fokker.perturbation import Perturbation, Scale
+
+if TYPE_CHECKING:
+    from fokker.grid import Grid
 
 __all__ = [
     "Claims",
@@ -123,6 +126,11 @@ class Sampler(ABC):
         The grid itself, unless a subclass says otherwise: Langevin dynamics stays at the last time.
         """
         return grid
+
+    @property
+    def own_grid(self) -> "Grid | None":
+        """The grid that it was made for, taken where a user names the sampler alone; None where any will do."""
+        return None
 
     @abstractmethod
     def trajectory(

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
+from fokker.auto_grid import AutoGrid
 from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
@@ -58,6 +59,11 @@ class Auto(Sampler):
     def claims(self) -> Claims:
         """Order 3, which the first step allows, and 2 in so few steps that nothing is corrected."""
         return Claims(order=3, at_end=1, finishes=True, schedule_invariant=True)
+
+    @property
+    def own_grid(self) -> AutoGrid:
+        """The grid `auto` in the same units."""
+        return AutoGrid(self.data_std)
 
     @property
     def unit(self) -> float:

@@ -9,6 +9,7 @@ import click
 
 from fokker.cli.app import App
 from fokker.cli.options import ComponentType
+from fokker.cli.way import pick_way
 from fokker.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -228,8 +229,7 @@ def open_way(
 
     registry, plan = drawing.app.registry, drawing.run.plan
     settings, p = plan.sample, plan.perturbation
-    way = config.build(registry, "sampler", sampler) if sampler is not None else settings.sampler
-    rule = config.build(registry, "grid", grid) if grid is not None else settings.grid
+    way, rule = pick_way(drawing.app, plan, sampler, grid)
     if init is not None:
         table = {**config.settings_table(registry, settings), "init": parse_value(init)}
         settings = config.build_settings(registry, SampleSettings, table, "sample")

@@ -10,6 +10,7 @@ from fokker.cli.app import App, pass_app
 from fokker.cli.options import ComponentType, LabelType, json_option
 from fokker.cli.output import print_json
 from fokker.cli.progress import progress
+from fokker.cli.way import pick_way
 from fokker.errors import RunError
 from fokker.partial import Partial
 
@@ -31,7 +32,11 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")
 @click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of the grid; the plan's unless given.")
-@click.option("--nfe", type=click.IntRange(min=1), help="Evaluations of the network per sample, instead of --steps.")
+@click.option(
+    "--nfe",
+    type=click.IntRange(min=1),
+    help="Evaluations of the network per sample, instead of --steps; by 'auto' unless a sampler or grid is given.",
+)
 @click.option(
     "--between",
     type=click.Choice(["refuse", "round", "interpolate"]),
@@ -93,7 +98,8 @@ def sample(
       fokker sample runs/fashion --out fashion.npy -n 1000 --sampler ddim:eta=0.5 --steps 50
       fokker sample runs/fashion --out shards/ -n 50000 --first 50000 --seed 7
 
-    Sample i depends on the seed, its index i and the method, not on -n, --first or --batch-size.
+    --nfe alone goes down by 'auto', the best way for that number of evaluations. Sample i depends on the seed, its
+    index i and the method, not on -n, --first or --batch-size.
     """
     from fokker import config
     from fokker.budget import steps_for
@@ -110,8 +116,7 @@ def sample(
 
     opened = open_run(run, app.host).told_between(between)
     settings, p = opened.plan.sample, opened.plan.perturbation
-    way = config.build(app.registry, "sampler", sampler) if sampler is not None else settings.sampler
-    rule = config.build(app.registry, "grid", grid) if grid is not None else settings.grid
+    way, rule = pick_way(app, opened.plan, sampler, grid, budget=nfe is not None)
     steering = [config.build(app.registry, "guidance", spec) for spec in guidance]
     end = final or settings.final
     if init is not None:

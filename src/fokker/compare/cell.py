@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUDGETS", "GRIDS", "SAMPLERS", "Cell", "cells", "default_grids", "default_samplers", "written"]
 
-SAMPLERS = ("auto", "multistep", "dpm-solver", "unipc", "heun", "ddim", "sde-dpm-solver", "ddpm")
+SAMPLERS = ("auto", "exponential-adams", "dpm-solver-2m", "unipc", "heun", "ddim", "sde-dpm-solver", "ddpm")
 """What is compared unless samplers are named, as far as it is registered."""
 
 GRIDS = ("auto", "karras", "knots", "uniform")
