@@ -72,7 +72,7 @@ def test_a_run_is_compared_with_its_own_way_first(fokker, run, tmp_path):
     assert [(row["sampler"], row["budget"], row["nfe"], row["seed"]) for row in found] == [
         (name, budget, nfe, seed)
         for name, budget, nfe in (
-            ("ddim", None, 7),
+            ("auto", None, 7),
             ("ddim", 4, 4),
             ("ddim", 8, 8),
             ("ddpm", 4, 4),
@@ -84,7 +84,7 @@ def test_a_run_is_compared_with_its_own_way_first(fokker, run, tmp_path):
     for row in found:
         assert row["n"] == 30 and row["refused"] is None and row["seconds"] > 0 and 0 < row["network_share"] < 1
         assert {"energy-distance", "sliced-wasserstein"} <= set(row["metrics"]) <= set(row["floor"])
-        assert ("convergence" in row["metrics"]) == (row["sampler"] == "ddim")
+        assert ("convergence" in row["metrics"]) == (row["sampler"] != "ddpm")
         assert ("convergence" in row["missing"]) == (row["sampler"] == "ddpm")
         for name, value in row["metrics"].items():
             assert row["tie"][name] == (value <= row["floor_p95"][name])
@@ -278,7 +278,15 @@ def test_the_two_splits_are_told_apart(fokker, run, tmp_path):
 
 def test_mixtures_of_a_file(fokker, shared, tmp_path):
     data = f"mixture:path='{shared / 'problems' / 'mixtures.safetensors'}',key=ring8"
-    options = ("--perturbation", "ve:sigma_min=0.002,sigma_max=80", "--sampler", "ode", "--no-baseline")
+    options = (
+        "--perturbation",
+        "ve:sigma_min=0.002,sigma_max=80",
+        "--sampler",
+        "ode",
+        "--grid",
+        "karras",
+        "--no-baseline",
+    )
     found = compared(fokker, "--data", data, *options, *SMALL, "--out", tmp_path / "c.json")
     assert all(row["metrics"]["convergence"] < 1e-3 for row in found)
 
