@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from fokker_metrics.pairs import distances, within
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from fokker.linear import EDMNoise
 from fokker.model import Counted
 from fokker.noise import PerSample, Seeded
 from fokker.sampling import Begun
+from fokker_metrics.pairs import distances, within
 
 __all__ = ["CHOSEN", "FILE", "HELD_OUT", "SIGMA_MIN", "THREE", "Law", "laws", "recorded"]
 
@@ -66,16 +66,25 @@ class Law:
             self.known[top] = solve(begun, tolerance=1e-8).x
         return self.known[top]
 
-    def reference(self, n: int) -> Tensor:
-        """About n exact draws, of each component as many as its weight says, float64."""
+    def reference(self, n: int) -> tuple[Tensor, float]:
+        """About n exact draws, of each component as many as its weight says, float64, and their mean distance.
+
+        The latter is that of two independent draws of the law: a draw's distance to itself does not count.
+        """
         noise, parts = Seeded(7), []
         for w, mean, covariance in zip(self.weights.tolist(), self.means, self.covariances, strict=True):
             values, basis = torch.linalg.eigh(covariance)
             z = noise(torch.empty(max(1, round(n * w)), len(mean), dtype=torch.float64))
             parts.append(mean + (z * values.clamp(min=0).sqrt()) @ basis.T)
-        return torch.cat(parts)
+        draws = torch.cat(parts)
+        shares = [len(part) / len(draws) for part in parts]
+        inside = [
+            share**2 / len(part) * within(distances, part, distinct=True)
+            for share, part in zip(shares, parts, strict=True)
+        ]
+        return draws, within(distances, draws, distinct=False) + sum(inside)
 
-    def energy(self, x: Tensor, reference: Tensor) -> float:
+    def energy(self, x: Tensor, reference: tuple[Tensor, float]) -> float:
         """Square root of the energy distance to draws of `reference`, once each mode has the weight it should have.
 
         Which mode a sample is of is told by the responsibilities just above clean data. Samples of a mode are then
@@ -83,28 +92,19 @@ class Law:
         is of keeps none, and the others share its weight.
         """
         x = x.double()
+        draws, among = reference
         mode = self.model(15.0).log_shares(x, 1e-4).argmax(1)
         per_sample = (self.weights / torch.bincount(mode, minlength=len(self.weights)))[mode]
         per_sample = per_sample / per_sample.sum()
         across = sum(
-            float((distances(rows, reference).mean(1) * w).sum())
+            float((distances(rows, draws).mean(1) * w).sum())
             for rows, w in zip(x.split(1024), per_sample.split(1024), strict=True)
         )
         own = sum(
             float(w @ distances(rows, x) @ per_sample)
             for rows, w in zip(x.split(1024), per_sample.split(1024), strict=True)
         )
-        return max(0.0, 2 * across - own - _within(reference)) ** 0.5
-
-
-_WITHIN: dict[int, tuple[Tensor, float]] = {}
-
-
-def _within(reference: Tensor) -> float:
-    """Mean distance of two different draws, computed once for each set."""
-    if id(reference) not in _WITHIN:
-        _WITHIN[id(reference)] = reference, within(distances, reference, distinct=True)
-    return _WITHIN[id(reference)][1]
+        return max(0.0, 2 * across - own - among) ** 0.5
 
 
 def recorded() -> Iterator[Law]:
