@@ -115,7 +115,7 @@ def recorded() -> Iterator[Law]:
         covariances = own["diag"].diag().expand(len(own["weights"]), -1, -1)
         if "lowrank" in own:
             covariances = covariances + own["lowrank"] @ own["lowrank"].mT
-        known = {80.0: own["x0_from_80"], 15.0: own["x0_from_15"]}
+        known = {80.0: own["x0_from_80"].double(), 15.0: own["x0_from_15"].double()}
         yield Law(name, own["weights"], own["means"], covariances, own["z"], known)
 
 

@@ -57,7 +57,7 @@ class AutoGrid(Grid):
         low = self.data_std * min(0.04, 3.3 / ((steps + 1) ** 2 + 24))
         end = float(perturbation.time(torch.tensor(-2 * np.log(low), dtype=torch.float64)))
         end = max(end, perturbation.t_min)
-        if not 0 < end < 1 or self._noise(perturbation, end) == 0:
+        if not 0 <= end < 1 or self._noise(perturbation, end) == 0:
             raise ConfigError(
                 f"The grid 'auto' goes down to sigma / alpha = {low:.3g} in {steps} steps, which {perturbation!r} does "
                 "not reach from above; use another grid, such as 'uniform'."
