@@ -81,7 +81,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-peers", reuse_venv=True)
 def bench_peers(session: nox.Session) -> None:
-    """Measure steps and quality beside other packages, in an environment that has them too; run nothing else meanwhile."""
+    """Measure steps and quality beside other packages, in an environment that has them too."""
     install(session, "-e", ".", *group("peers"))
     for script in ("steps.py", "noise.py", "startup.py"):
         session.run("python", f"benchmarks/{script}", env={"OMP_NUM_THREADS": "1"})
