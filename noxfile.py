@@ -81,10 +81,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-peers", reuse_venv=True)
 def bench_peers(session: nox.Session) -> None:
-    """Measure steps beside other packages, in an environment that has them too; run nothing else meanwhile."""
+    """Measure steps and quality beside other packages, in an environment that has them too."""
     install(session, "-e", ".", *group("peers"))
     for script in ("steps.py", "noise.py", "startup.py"):
         session.run("python", f"benchmarks/{script}", env={"OMP_NUM_THREADS": "1"})
+    for part in ("flow", "laws", "noise"):
+        session.run("python", "benchmarks/quality.py", part, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(reuse_venv=True)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Contender", "Free", "contenders"]
+__all__ = ["Contender", "Free", "contenders", "stub_k_diffusion"]
 
 Free = Callable[[Tensor], Tensor]
 """A network that costs nothing."""
@@ -99,16 +99,7 @@ def _azula(x: Tensor, steps: int, free: Free) -> Iterator[tuple[str, Contender]]
 
 
 def _k_diffusion(x: Tensor, steps: int, free: Free) -> Iterator[tuple[str, Contender]]:
-    _let_torchvision_load()
-    # the package's own __init__ imports networks and metrics, with what they need; its samplers do without
-    if "k_diffusion" not in sys.modules:
-        for folder in sys.path:
-            spec = import_module("importlib.machinery").PathFinder.find_spec("k_diffusion", [folder])
-            if spec is not None and spec.submodule_search_locations:
-                bare = ModuleType("k_diffusion")
-                bare.__path__ = list(spec.submodule_search_locations)
-                sys.modules["k_diffusion"] = bare
-                break
+    stub_k_diffusion()
     sampling = import_module("k_diffusion.sampling")
     sigmas = sampling.get_sigmas_karras(steps, 0.01, 50.0)
 
@@ -130,6 +121,19 @@ def _k_diffusion(x: Tensor, steps: int, free: Free) -> Iterator[tuple[str, Conte
             return time.perf_counter() - began
 
         yield f"k-diffusion {label}", Contender(run, 1, family)
+
+
+def stub_k_diffusion() -> None:
+    """Let `k_diffusion.sampling` be imported: the package's own __init__ imports networks and metrics besides."""
+    _let_torchvision_load()
+    if "k_diffusion" not in sys.modules:
+        for folder in sys.path:
+            spec = import_module("importlib.machinery").PathFinder.find_spec("k_diffusion", [folder])
+            if spec is not None and spec.submodule_search_locations:
+                bare = ModuleType("k_diffusion")
+                bare.__path__ = list(spec.submodule_search_locations)
+                sys.modules["k_diffusion"] = bare
+                break
 
 
 def _smalldiffusion(x: Tensor, steps: int, free: Free) -> Iterator[tuple[str, Contender]]:

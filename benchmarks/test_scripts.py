@@ -39,6 +39,15 @@ def test_the_start_is_measured_beside_that_of_click():
     assert rows["fokker --help"]["ms"] > 0
 
 
+def test_quality_is_measured_on_the_three_problems():
+    """A row for each of them at each budget; `auto` is nearer to the flow than what was recorded of others."""
+    rows = printed("quality.py", "flow")["rows"]
+    assert {(row["law"], row["nfe"]) for row in rows} == {
+        (law, nfe) for law in ("mix2", "ring8", "gmm64") for nfe in (5, 10, 20, 50, 100)
+    }
+    assert all(row["auto"]["15"] < row["recorded"] for row in rows)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A U-Net after one step."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from fokker.auto_grid import AutoGrid
@@ -14,13 +14,16 @@ from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.prediction import Prediction, weighted
 from fokker.sampler import Claims, Sampler, State
-from fokker_dpm.integrals import Levels, decay, weights
+from fokker_dpm.integrals import Levels, decay, noise_left, weights
 from fokker_dpm.multistep import combine, orders
 
 __all__ = ["Auto"]
 
 _TABLE = ((5, (3, 0)), (13, (2, 4)), (39, (4, 5)), (10**9, (5, 6)))
 """Up to how many steps, which orders."""
+
+_MUCH = 0.5
+"""The share of the noise beyond which high orders extrapolate the noise of earlier steps out of proportion."""
 
 _DEPTH = 5
 """Predictions before the latest that are kept."""
@@ -49,16 +52,33 @@ class Auto(Sampler):
     in 2 to 64 dimensions, from noise 15 and 80 times the data's width (docs/performance.md). Used with the grid
     `auto`, which has been chosen with it.
 
+    With eta > 0 it follows the reverse SDE with the share eta of its noise (`fokker_dpm.integrals`); what a step drew
+    is kept when it is corrected. eta = 1 is Anderson's equation. Above eta = 0.5 the predictor has order 1 and the
+    corrector order 2, since higher ones carry the noise of earlier steps on. 0.5, a quarter of the noise's variance,
+    came out best.
+
     Args:
         data_std: Standard deviation of the data in the model's units: 1 after `standardise`.
+        eta: 0 is the probability flow, 1 the reverse SDE.
     """
 
     data_std: Annotated[float, Gt(0)] = 1.0
+    eta: Annotated[float, Ge(0)] = 0.0
 
     @property
     def claims(self) -> Claims:
-        """Order 3, which the first step allows, and 2 in so few steps that nothing is corrected."""
-        return Claims(order=3, at_end=1, finishes=True, schedule_invariant=True)
+        """Order 3, which the first step allows, and 2 in so few steps that nothing is corrected.
+
+        With noise the weak order is 1: a polynomial through F of disturbed states does not gain the others.
+        """
+        return Claims(
+            order=None if self.eta else 3,
+            weak_order=1 if self.eta else None,
+            at_end=1,
+            finishes=True,
+            stochastic=self.eta > 0,
+            schedule_invariant=True,
+        )
 
     @property
     def own_grid(self) -> AutoGrid:
@@ -75,24 +95,30 @@ class Auto(Sampler):
     ) -> Iterator[State]:
         """See `Sampler.trajectory`."""
         levels = Levels.at(model.perturbation, grid, self.unit)
-        steps, last = _coefficients(levels, *_orders(len(grid) - 1))
+        steps, last = _coefficients(levels, *_orders(len(grid) - 1, self.eta), self.eta**2)
         times: list[float] = grid.tolist()
         history: list[Tensor] = []
-        before = x
+        before, drawn = x, None
         for k, step in enumerate(steps):
             history = [self._read(model(x, times[k], cond)), *history[:_DEPTH]]
             if step.again:
-                x = combine(before, steps[k - 1].x, step.again, history)
+                x = _disturbed(combine(before, steps[k - 1].x, step.again, history), steps[k - 1].z, drawn)
             yield State(times[k], x)
             before = x
-            x = combine(x, step.x, step.m, history)
+            if step.z:
+                source = noise.final if k == len(steps) - 1 else noise
+                drawn = source(x, times[k], times[k + 1])
+            x = _disturbed(combine(x, step.x, step.m, history), step.z, drawn)
         alpha, sigma = model.perturbation.scales(times[-1], x)
         assert isinstance(alpha, float) and isinstance(sigma, float)
         if not sigma:
             yield State(times[-1], x, x / alpha)
             return
         said = self._read(model(x, times[-1], cond))
-        x = combine(before, steps[-1].x, last, [said, *history]) if last else x.clone()
+        if last:
+            x = _disturbed(combine(before, steps[-1].x, last, [said, *history]), steps[-1].z, drawn)
+        else:
+            x = x.clone()
         # c_skip x + c_out F of the corrected state (Karras et al., 2022, eq. 7), which no evaluation was made at
         power = (self.unit * alpha) ** 2 + sigma**2
         yield State(times[-1], x, weighted(x, said, self.unit**2 * alpha / power, -self.unit * sigma / power))
@@ -106,37 +132,48 @@ class Auto(Sampler):
 
 @dataclass(frozen=True)
 class _Step:
-    """Factors of the state and of the predictions in a step, and those that make the one before again, if any."""
+    """Factors of the state, the predictions and the noise in a step, and those that make the one before again."""
 
     x: float
     m: tuple[float, ...]
+    z: float
     again: tuple[float, ...]
 
 
-def _orders(steps: int) -> tuple[int, int]:
+def _disturbed(x: Tensor, factor: float, drawn: Tensor | None) -> Tensor:
+    """x + factor drawn, written over `x`; without a draw, x."""
+    return x if drawn is None else x.add_(drawn, alpha=factor)
+
+
+def _orders(steps: int, eta: float) -> tuple[int, int]:
     """Nodes of the predictor and of the corrector, 0 for none."""
+    if eta > _MUCH:
+        return 1, 2
     return next(orders for most, orders in _TABLE if steps <= most)
 
 
-def _coefficients(levels: Levels, order: int, corrector: int) -> tuple[list[_Step], tuple[float, ...]]:
+def _coefficients(levels: Levels, order: int, corrector: int, churn: float) -> tuple[list[_Step], tuple[float, ...]]:
     """The steps, each with the weights that make the one before again, and those that make the last one again."""
     n = len(levels.t) - 1
     if not n:
         return [], ()
     angle = levels.coordinate("angle")
-    factors = decay(levels, "v", torch.arange(n), torch.arange(1, n + 1)).tolist()
-    first = _rows(levels, orders(angle, order), 0)
-    again = _rows(levels, orders(angle, corrector - 1), 1) if corrector else [()] * n
-    steps = [_Step(x, m, redo) for x, m, redo in zip(factors, first, [(), *again[:-1]], strict=True)]
+    start, end = torch.arange(n), torch.arange(1, n + 1)
+    factors = decay(levels, "v", start, end, churn).tolist()
+    spread = noise_left(levels, start, end, churn).tolist() if churn else [0.0] * n
+    first = _rows(levels, orders(angle, order), 0, churn)
+    again = _rows(levels, orders(angle, corrector - 1), 1, churn) if corrector else [()] * n
+    steps = [_Step(*each) for each in zip(factors, first, spread, [(), *again[:-1]], strict=True)]
     return steps, again[-1]
 
 
-def _rows(levels: Levels, used: list[int], ahead: int) -> list[tuple[float, ...]]:
+def _rows(levels: Levels, used: list[int], ahead: int, churn: float) -> list[tuple[float, ...]]:
     """Weights of each step from as many levels up to its start as `used` says, and its end if `ahead` is 1."""
     found: list[tuple[float, ...]] = [()] * len(used)
     for q in set(used):
         start = torch.tensor([k for k, each in enumerate(used) if each == q])
         nodes = start.unsqueeze(1) + ahead - torch.arange(q + ahead)
-        for k, row in zip(start.tolist(), weights(levels, "v", "angle", start, start + 1, nodes).tolist(), strict=True):
+        table = weights(levels, "v", "angle", start, start + 1, nodes, 1 + churn)
+        for k, row in zip(start.tolist(), table.tolist(), strict=True):
             found[k] = tuple(row)
     return found

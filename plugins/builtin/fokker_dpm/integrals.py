@@ -8,14 +8,17 @@ prop. 3.1; DPM-Solver++, prop. 4.1; Zhang & Chen, 2023),
     x0    x_s = sigma_s / sigma_t x_t + alpha_s int exp(ell - ell_s) x0 d ell
     v     x_s = rho_s / rho_t x_t + rho_s int v / rho dphi
 
-and the reverse SDE with the share eta of its noise, where kappa = 1 + eta^2 (DPM-Solver++, for eta = 1),
+and the reverse SDE with the share eta of its noise, where kappa = 1 + eta^2 (DPM-Solver++, for x0 and eta = 1),
 
-    x_s = sigma_s / sigma_t exp(-eta^2 h) x_t + alpha_s int kappa exp(kappa (ell - ell_s)) x0 d ell
+    x0    x_s = sigma_s / sigma_t exp(-eta^2 h) x_t + alpha_s int kappa exp(kappa (ell - ell_s)) x0 d ell
           + sigma_s sqrt(1 - exp(-2 eta^2 h)) z
+    v     x_s = rho_s / rho_t r^(eta^2) x_t + rho_s int kappa (q_s / q)^(eta^2) v / rho dphi
+          + rho_s sqrt(1 - r^(2 eta^2)) z,    q = rho / alpha,    r = q_s / q_t
 
 A method replaces the prediction by the polynomial in some coordinate u of the noise level that has the known values at
 the nodes u_j: its weights are those integrals of the Lagrange polynomials L_j. The sum of the weights is known in
-closed form, and so are the weights of one node; the others are Gauss-Legendre sums in ell, float64 on the host.
+closed form but for v with noise, and so are the weights of one node; the others are Gauss-Legendre sums in ell, float64
+on the host.
 """
 
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ from torch import Tensor
 
 from fokker.perturbation import Perturbation
 
-__all__ = ["Levels", "Predicted", "Variable", "decay", "total", "weights"]
+__all__ = ["Levels", "Predicted", "Variable", "decay", "noise_left", "total", "weights"]
 
 Predicted: TypeAlias = Literal["eps", "x0", "v"]
 """The prediction that is interpolated; the exponential part of the equation goes with it."""
@@ -75,6 +78,11 @@ class Levels:
         return torch.hypot(self.unit * self.alpha, self.sigma)
 
     @property
+    def relative(self) -> Tensor:
+        """rho / alpha, infinite at alpha = 0."""
+        return torch.hypot(torch.full_like(self.ell, self.unit), (-self.ell).exp())
+
+    @property
     def angle(self) -> Tensor:
         """atan(sigma / (c alpha))."""
         return torch.atan2(self.sigma, self.unit * self.alpha)
@@ -89,7 +97,8 @@ def decay(levels: Levels, predicted: Predicted, start: Tensor, end: Tensor, chur
     if predicted == "eps":
         return levels.alpha[end] / levels.alpha[start]
     if predicted == "v":
-        return levels.rho[end] / levels.rho[start]
+        plain = levels.rho[end] / levels.rho[start]
+        return plain * (levels.relative[end] / levels.relative[start]) ** churn if churn else plain
     ratio = levels.sigma[end] / levels.sigma[start]
     return ratio * (-churn * (levels.ell[end] - levels.ell[start])).exp() if churn else ratio
 
@@ -97,6 +106,8 @@ def decay(levels: Levels, predicted: Predicted, start: Tensor, end: Tensor, chur
 def total(levels: Levels, predicted: Predicted, start: Tensor, end: Tensor, kappa: float = 1.0) -> Tensor:
     """The integral of the kernel alone over steps from `start` to `end`, (n,) each: the weight of one node."""
     if predicted == "v":
+        if kappa != 1:
+            return _quadrature(levels, predicted, start, end, kappa)[1].sum(1)
         # the difference of the angles without cancellation
         c = levels.unit
         sine = c * (levels.sigma[end] * levels.alpha[start] - levels.alpha[end] * levels.sigma[start])
@@ -106,6 +117,12 @@ def total(levels: Levels, predicted: Predicted, start: Tensor, end: Tensor, kapp
     if predicted == "eps":
         return levels.alpha[end] * levels.sigma[start] / levels.alpha[start] * fall.expm1()
     return -levels.alpha[end] * (kappa * fall).expm1()
+
+
+def noise_left(levels: Levels, start: Tensor, end: Tensor, churn: float) -> Tensor:
+    """The standard deviation of what steps of v from `start` to `end` put back, (n,) each; `churn` is eta^2."""
+    ratio = (levels.relative[end] / levels.relative[start]).log()
+    return levels.rho[end] * (-torch.expm1(2 * churn * ratio)).sqrt()
 
 
 def weights(
@@ -128,7 +145,7 @@ def weights(
         start: Where the steps start, indices, (n,).
         end: Where they land, likewise.
         nodes: Where the predictions are known, all different in u, (n, q).
-        kappa: 1 + eta^2, for x0.
+        kappa: 1 + eta^2, for x0 and v.
 
     Returns:
         Float64, (n, q).
@@ -170,7 +187,11 @@ def _quadrature(
         return at, -scale.unsqueeze(1) * (-run).exp() * share
     if predicted == "x0":
         return at, kappa * levels.alpha[end].unsqueeze(1) * (kappa * (run - length)).exp() * share
-    return at, -levels.rho[end].unsqueeze(1) / (2 * (at + log(levels.unit)).cosh()) * share
+    kernel = -levels.rho[end].unsqueeze(1) / (2 * (at + log(levels.unit)).cosh()) * share
+    if kappa != 1:
+        there = torch.hypot(torch.full_like(at, levels.unit), (-at).exp())
+        kernel = kernel * kappa * (levels.relative[end].unsqueeze(1) / there) ** (kappa - 1)
+    return at, kernel
 
 
 @lru_cache(maxsize=64)
