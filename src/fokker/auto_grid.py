@@ -6,15 +6,16 @@ from typing import Annotated, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.grid import Grid
 from fokker.perturbation import Perturbation
+from fokker.width import AskWidth
 
-__all__ = ["AutoGrid", "spread"]
+__all__ = ["AutoGrid", "filled", "levels_between"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ _FARTHEST = 1e6
 class AutoGrid(Grid):
     """Noise levels for a number of evaluations n = N + 1, those of N steps and the end.
 
-        density of log s:    s^q / (1 + (s / b)^1.6),    q = max(0, 0.6 - 2.2 / n),    b = 2 + (6 / n)^4
+        density of log s:    s^q / (1 + (s / b)^1.6),    q = max(0, 0.6 - 2.2 / n),    b = (2 + (6 / n)^4) spread
         last level:          s = min(0.04, 3.3 / (n^2 + 24)),    s = sigma / (alpha data_std)
 
     Much above the data's width little happens to a sample, and levels thin out; below it, most of them lie where the
@@ -36,25 +37,32 @@ class AutoGrid(Grid):
     mixtures at 5, 10, 20 and 50 evaluations (docs/performance.md); they are right within a factor, not to a digit.
 
     Args:
-        data_std: Standard deviation of the data in the model's units: 1 after `standardise`.
+        data_std: Standard deviation of a value of the data in the model's units; that of the run's data unless given, 1
+            where there is none.
+        spread: How much wider the data is as a whole than a value of it (`fokker.width`), likewise.
     """
 
-    data_std: Annotated[float, Gt(0)] = 1.0
+    data_std: Annotated[float, Gt(0)] | None = None
+    spread: Annotated[float, Ge(1)] | None = None
+
+    def on_data(self, width: AskWidth) -> "AutoGrid":
+        """With what was not given."""
+        return AutoGrid(*filled(self.data_std, self.spread, width))
 
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """Inverts the log-SNR; from t = 1 to the last level, or to t_min where that has more noise."""
         end = self.ends(perturbation, steps)[1]
         high, low = (self._noise(perturbation, t) for t in (1.0, end))
         n = steps + 1
-        q, b = max(0.0, 0.6 - 2.2 / n), 2 + (6 / n) ** 4
-        s = spread(high, low, steps, lambda s: s**q / (1 + (s / b) ** 1.6))
-        times = perturbation.time(-2 * torch.from_numpy(s * self.data_std).log())
+        q, b = max(0.0, 0.6 - 2.2 / n), (2 + (6 / n) ** 4) * (self.spread or 1.0)
+        s = levels_between(high, low, steps, lambda s: s**q / (1 + (s / b) ** 1.6))
+        times = perturbation.time(-2 * torch.from_numpy(s * self._std).log())
         times[0], times[-1] = 1.0, end
         return times
 
     def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
         """1, and the time of the last level, at least t_min."""
-        low = self.data_std * min(0.04, 3.3 / ((steps + 1) ** 2 + 24))
+        low = self._std * min(0.04, 3.3 / ((steps + 1) ** 2 + 24))
         end = float(perturbation.time(torch.tensor(-2 * np.log(low), dtype=torch.float64)))
         end = max(end, perturbation.t_min)
         if end >= 1 or self._noise(perturbation, end) == 0:
@@ -64,13 +72,17 @@ class AutoGrid(Grid):
             )
         return 1.0, end
 
+    @property
+    def _std(self) -> float:
+        return self.data_std or 1.0
+
     def _noise(self, p: Perturbation, t: float) -> float:
         """sigma / alpha in units of the data."""
         snr = float(p.log_snr(torch.tensor(t, dtype=torch.float64)))
-        return float(np.exp(-snr / 2)) / self.data_std
+        return float(np.exp(-snr / 2)) / self._std
 
 
-def spread(high: float, low: float, steps: int, density: Callable[[FloatArray], FloatArray]) -> FloatArray:
+def levels_between(high: float, low: float, steps: int, density: Callable[[FloatArray], FloatArray]) -> FloatArray:
     """Levels between two of them, descending, (steps + 1,): each step has the same share of a density of log s."""
     log = np.linspace(np.log(low), np.log(min(high, _FARTHEST)), _POINTS)
     each = density(np.exp(log))
@@ -78,3 +90,14 @@ def spread(high: float, low: float, steps: int, density: Callable[[FloatArray], 
     places: FloatArray = np.interp(share[-1] * np.linspace(1, 0, steps + 1), share, log)
     levels: FloatArray = np.exp(places)
     return levels
+
+
+def filled(data_std: float | None, spread: float | None, width: AskWidth) -> tuple[float | None, float | None]:
+    """The two of them, those that were not given from the data's width where it is known.
+
+    Units that are given are the whole of it: the spread of other units is not the data's.
+    """
+    if data_std is not None or spread is not None:
+        return data_std, spread
+    known = width()
+    return (None, None) if known is None else (known.std, known.spread)

@@ -14,6 +14,7 @@ from torch import Tensor
 from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.perturbation import Perturbation
+from fokker.width import AskWidth
 
 __all__ = ["Exponential", "Grid", "Karras", "Knots", "LogSNR", "Quadratic", "Trailing", "Uniform", "karras_sigmas"]
 
@@ -40,6 +41,10 @@ class Grid(ABC):
             ConfigError: If the perturbation cannot have this grid.
         """
         return 1.0, perturbation.t_min
+
+    def on_data(self, width: AskWidth) -> "Grid":
+        """The grid for data of a width, which a subclass that wants it fills in where nobody gave it."""
+        return self
 
 
 def _between(start: float, end: float, fraction: Tensor) -> Tensor:

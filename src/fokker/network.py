@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fokker.width import Width
+
 __all__ = ["Answer", "Condition", "DataSpec", "Network", "Published"]
 
 Condition: TypeAlias = "Mapping[str, Tensor] | None"
@@ -36,12 +38,14 @@ class DataSpec:
         classes: Number of classes if examples carry a label in `cond["label"]`, else None.
         condition: Shapes of further conditioning tensors by name, without the batch dimension.
         levels: Number of levels of a tabulated perturbation, None for a continuous one.
+        width: Widths of the data in the model's units, where they were measured; no part of what the data is.
     """
 
     event_shape: tuple[int, ...]
     classes: int | None = None
     condition: Mapping[str, tuple[int, ...]] = dataclass_field(default_factory=dict)
     levels: int | None = None
+    width: "Width | None" = dataclass_field(default=None, compare=False)
 
     @property
     def numel(self) -> int:

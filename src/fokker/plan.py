@@ -33,6 +33,7 @@ from fokker.spec import as_spec
 from fokker.start import Init
 from fokker.training.settings import TrainSettings
 from fokker.weighting import Weighting
+from fokker.width import AskWidth, Width, measure_width
 
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
@@ -50,6 +51,7 @@ __all__ = [
     "read_tables",
     "resolve",
     "spec_of",
+    "width_of",
 ]
 
 KINDS = ("data", "perturbation", "network", "label", "parameterization", "objective")
@@ -83,6 +85,10 @@ class SampleSettings:
     steps: Annotated[int, Ge(1)] = 100
     init: Init = "prior"
     final: Final = "tweedie"
+
+    def on_data(self, width: AskWidth) -> "SampleSettings":
+        """With a sampler and a grid for data of a width."""
+        return dataclasses.replace(self, sampler=self.sampler.on_data(width), grid=self.grid.on_data(width))
 
 
 @dataclass(frozen=True)
@@ -324,6 +330,21 @@ def fit_chain(data: DataSource, examples: Examples, seed: int) -> Chain:
         return chain
     x = examples.fetch([i * n // count for i in range(count)]).x
     return chain.fit(x, Seeded(block_seed(seed, 0, 3)))
+
+
+def width_of(plan: Plan, spec: DataSpec) -> Width | None:
+    """The width of a plan's data: as its spec has it, or as it is now; None where the data cannot be had.
+
+    Args:
+        plan: The plan, with fitted transforms.
+        spec: Shape and classes of its data.
+    """
+    if spec.width is not None:
+        return spec.width
+    try:
+        return measure_width(plan.chain, plan.data.open("train"), plan.train.seed)
+    except FokkerError:
+        return None
 
 
 def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:

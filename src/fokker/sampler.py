@@ -20,6 +20,7 @@ from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import Noise, SilentEnd
 from fokker.perturbation import Perturbation, Scale
+from fokker.width import AskWidth
 
 if TYPE_CHECKING:
     from fokker.grid import Grid
@@ -131,6 +132,10 @@ class Sampler(ABC):
     def own_grid(self) -> "Grid | None":
         """The grid that it was made for, taken where a user names the sampler alone; None where any will do."""
         return None
+
+    def on_data(self, width: AskWidth) -> "Sampler":
+        """The sampler for data of a width, which a subclass that wants it fills in where nobody gave it."""
+        return self
 
     @abstractmethod
     def trajectory(

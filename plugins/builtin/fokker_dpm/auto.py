@@ -8,12 +8,13 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from fokker.auto_grid import AutoGrid
+from fokker.auto_grid import AutoGrid, filled
 from fokker.component import component
 from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.prediction import Prediction, weighted
 from fokker.sampler import Claims, Sampler, State
+from fokker.width import AskWidth
 from fokker_dpm.integrals import Levels, decay, noise_left, weights
 from fokker_dpm.multistep import combine, orders
 
@@ -48,9 +49,9 @@ class Auto(Sampler):
         14 to 39   order 4     order 5
         40 on      order 5     order 6
 
-    The table and c = 2 data_std were chosen by measuring: the least distance to the exact solution over nine mixtures
-    in 2 to 64 dimensions, from noise 15 and 80 times the data's width (docs/performance.md). Used with the grid
-    `auto`, which has been chosen with it.
+    The table and c = 2 data_std spread were chosen by measuring: the least distance to the exact solution over nine
+    mixtures in 2 to 64 dimensions, from noise 15 and 80 times the data's width (docs/performance.md). Used with the
+    grid `auto`, which has been chosen with it.
 
     With eta > 0 it follows the reverse SDE with the share eta of its noise (`fokker_dpm.integrals`); what a step drew
     is kept when it is corrected. eta = 1 is Anderson's equation. Above eta = 0.5 the predictor has order 1 and the
@@ -58,11 +59,14 @@ class Auto(Sampler):
     came out best.
 
     Args:
-        data_std: Standard deviation of the data in the model's units: 1 after `standardise`.
+        data_std: Standard deviation of a value of the data in the model's units; that of the run's data unless given, 1
+            where there is none.
+        spread: How much wider the data is as a whole than a value of it (`fokker.width`), likewise.
         eta: 0 is the probability flow, 1 the reverse SDE.
     """
 
-    data_std: Annotated[float, Gt(0)] = 1.0
+    data_std: Annotated[float, Gt(0)] | None = None
+    spread: Annotated[float, Ge(1)] | None = None
     eta: Annotated[float, Ge(0)] = 0.0
 
     @property
@@ -83,12 +87,16 @@ class Auto(Sampler):
     @property
     def own_grid(self) -> AutoGrid:
         """The grid `auto` in the same units."""
-        return AutoGrid(self.data_std)
+        return AutoGrid(self.data_std, self.spread)
+
+    def on_data(self, width: AskWidth) -> "Auto":
+        """With what was not given."""
+        return Auto(*filled(self.data_std, self.spread, width), self.eta)
 
     @property
     def unit(self) -> float:
         """c."""
-        return 2 * self.data_std
+        return 2 * (self.data_std or 1.0) * (self.spread or 1.0)
 
     def trajectory(
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fokker.model import ScoreModel
     from fokker.network import DataSpec
     from fokker.plan import Plan
+    from fokker.width import Width
 
 __all__ = ["compare"]
 
@@ -82,6 +83,12 @@ class _Compared:
         if self.law is not None:
             return lambda way, times: None
         return lambda way, times: self.plan.label(self.plan.perturbation, way.levels(times))
+
+    def width(self) -> "Width | None":
+        """The width of its data."""
+        from fokker.plan import width_of
+
+        return width_of(self.plan, self.spec)
 
 
 @click.command()
@@ -194,6 +201,7 @@ def compare(
         final=end,
         guidance=compared.steering,
         baseline=plan.sample if baseline else None,
+        width=compared.width,
     )
     target = _target(app, compared, run, data, n=n, split=split, seed=seed) if built else None
     comparison = Comparison(

@@ -229,7 +229,7 @@ def open_way(
 
     registry, plan = drawing.app.registry, drawing.run.plan
     settings, p = plan.sample, plan.perturbation
-    way, rule = pick_way(drawing.app, plan, sampler, grid)
+    way, rule = pick_way(drawing.app, drawing.run, sampler, grid)
     if init is not None:
         table = {**config.settings_table(registry, settings), "init": parse_value(init)}
         settings = config.build_settings(registry, SampleSettings, table, "sample")

@@ -116,7 +116,7 @@ def sample(
 
     opened = open_run(run, app.host).told_between(between)
     settings, p = opened.plan.sample, opened.plan.perturbation
-    way, rule = pick_way(app, opened.plan, sampler, grid, budget=nfe is not None)
+    way, rule = pick_way(app, opened, sampler, grid, budget=nfe is not None)
     steering = [config.build(app.registry, "guidance", spec) for spec in guidance]
     end = final or settings.final
     if init is not None:

@@ -8,13 +8,14 @@ from fokker.errors import ConfigError
 if TYPE_CHECKING:
     from fokker.grid import Grid
     from fokker.plan import Plan
+    from fokker.run.folder import Run
     from fokker.sampler import Sampler
 
 __all__ = ["pick_way"]
 
 
 def pick_way(
-    app: App, plan: "Plan", sampler: str | None, grid: str | None, *, budget: bool = False
+    app: App, run: "Run", sampler: str | None, grid: str | None, *, budget: bool = False
 ) -> "tuple[Sampler, Grid]":
     """The sampler and the grid that are meant.
 
@@ -23,7 +24,7 @@ def pick_way(
 
     Args:
         app: The application.
-        plan: The plan of the run.
+        run: The run.
         sampler: A spec, or None where none was given.
         grid: Likewise.
         budget: Whether a number of evaluations was given.
@@ -33,6 +34,7 @@ def pick_way(
     """
     from fokker import config
 
+    plan = run.plan
     settings = plan.sample
     automatic = budget and sampler is None and grid is None and _can_be_automatic(app, plan)
     chosen = "auto" if automatic else sampler
@@ -42,7 +44,7 @@ def pick_way(
     else:
         own = None if chosen is None else way.own_grid
         rule = settings.grid if own is None else own
-    return way, rule
+    return way.on_data(run.width), rule.on_data(run.width)
 
 
 def _can_be_automatic(app: App, plan: "Plan") -> bool:

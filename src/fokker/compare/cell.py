@@ -15,6 +15,7 @@ from fokker.perturbation import Perturbation
 from fokker.plan import SampleSettings
 from fokker.sampler import Final, Sampler, check_grid, check_noise
 from fokker.spec import as_spec
+from fokker.width import AskWidth
 
 if TYPE_CHECKING:
     from fokker.plugins.registry import Registry
@@ -89,6 +90,7 @@ def cells(
     final: Final = "tweedie",
     guidance: Sequence[Guidance] = (),
     baseline: SampleSettings | None = None,
+    width: AskWidth = lambda: None,
 ) -> list[Cell]:
     """All samplers on all grids at all budgets, those that are refused among them.
 
@@ -104,6 +106,7 @@ def cells(
         final: How trajectories end.
         guidance: What steers the samples, and multiplies the evaluations.
         baseline: The way down that a run takes by default, which comes first.
+        width: The width of the data, for samplers and grids that go by it.
 
     Raises:
         ConfigError: For an unknown component or a value that it does not take.
@@ -111,10 +114,10 @@ def cells(
     found = []
     if baseline is not None:
         name, rule_name = (written(registry, kind, getattr(baseline, kind)) for kind in ("sampler", "grid"))
-        way, rule = baseline.sampler, baseline.grid
+        way, rule = baseline.sampler.on_data(width), baseline.grid.on_data(width)
         found.append(_cell(p, name, rule_name, None, way, rule, baseline.steps, check, baseline=True))
-    ways = [(text, config.build(registry, "sampler", text)) for text in dict.fromkeys(samplers)]
-    rules = [(text, config.build(registry, "grid", text)) for text in dict.fromkeys(grids)]
+    ways = [(text, config.build(registry, "sampler", text).on_data(width)) for text in dict.fromkeys(samplers)]
+    rules = [(text, config.build(registry, "grid", text).on_data(width)) for text in dict.fromkeys(grids)]
     for name, way in ways:
         for rule_name, rule in rules:
             if way.claims.evaluations is None:

@@ -24,8 +24,9 @@ from fokker.errors import ConfigError, RunError
 from fokker.label import Index
 from fokker.network import DataSpec
 from fokker.partial import write_text
-from fokker.plan import Plan, resolve
+from fokker.plan import Plan, resolve, width_of
 from fokker.run import checkpoint as checkpoints
+from fokker.width import Width
 
 if TYPE_CHECKING:
     from fokker.classifier import NetworkClassifier
@@ -58,6 +59,10 @@ class Run:
     def checkpoints(self) -> Path:
         """The folder of its checkpoints."""
         return self.path / "checkpoints"
+
+    def width(self) -> Width | None:
+        """The width of its data: as it was measured at its training, or now if the data is there."""
+        return width_of(self.plan, self.spec)
 
     def checkpoint(self, name: str | None = None) -> Path:
         """The folder of a checkpoint.
@@ -252,6 +257,8 @@ def write_plan(path: Path, host: "Host", plan: Plan, spec: DataSpec) -> None:
         facts["classes"] = spec.classes
     if spec.levels is not None:
         facts["levels"] = spec.levels
+    if spec.width is not None:
+        facts["width"] = dataclasses.asdict(spec.width)
     tables["run"] = {"schema": SCHEMA, **facts, "versions": _versions(host, plan)}
     write_text(path / "run.toml", tomli_w.dumps(tables))
 
@@ -270,7 +277,8 @@ def open_run(path: Path, host: "Host") -> Run:
         tables = tomllib.loads(file.read_text())
         about = tables["run"]
         schema = int(about["schema"])
-        spec = DataSpec(tuple(map(int, about["event_shape"])), about.get("classes"), {}, about.get("levels"))
+        width = Width(**about["width"]) if "width" in about else None
+        spec = DataSpec(tuple(map(int, about["event_shape"])), about.get("classes"), {}, about.get("levels"), width)
         versions = dict(about["versions"].items())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         cause = f"{error} is missing" if isinstance(error, KeyError) else error

@@ -122,8 +122,8 @@ def sample_sections(
     rows: list[tuple[str, str, float, float, float]] = []
     frames: list[tuple[str, Picture]] = []
     for k, (spec, rule, steps) in enumerate(ways):
-        sampler: Sampler = config.build(registry, "sampler", spec)
-        grid = config.build(registry, "grid", rule).times(p, steps)
+        sampler: Sampler = config.build(registry, "sampler", spec).on_data(run.width)
+        grid = config.build(registry, "grid", rule).on_data(run.width).times(p, steps)
 
         began = time.perf_counter()
         tell = _share(on_step, n * len(grid), k, len(ways))

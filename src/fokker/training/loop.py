@@ -30,6 +30,7 @@ from fokker.training.device import is_main, make_accelerator
 from fokker.training.learner import Gradient, Learner
 from fokker.training.rate import learning_rate
 from fokker.training.settings import RESUMABLE
+from fokker.width import measure_width
 
 if TYPE_CHECKING:
     from fokker.plugins.host import Host
@@ -81,7 +82,9 @@ def start(host: "Host", plan: Plan, path: Path, *, force: bool = False) -> "Trai
     accelerator = make_accelerator(plan.train)  # a device that is not there must not cost an existing run
     examples = plan.data.open("train")
     plan = fit(plan, examples)
-    spec = spec_of(plan, examples)
+    width = measure_width(plan.chain, examples, plan.train.seed)
+    plan = dataclasses.replace(plan, sample=plan.sample.on_data(lambda: width))
+    spec = dataclasses.replace(spec_of(plan, examples), width=width)
     # the folder is refused by every process or by none, and ready before any looks into it
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
