@@ -26,6 +26,9 @@ _TABLE = ((5, (3, 0)), (13, (2, 4)), (39, (4, 5)), (10**9, (5, 6)))
 _MUCH = 0.5
 """The share of the noise beyond which high orders extrapolate the noise of earlier steps out of proportion."""
 
+_WIDE, _FEW = 2.0, 5
+"""The spread beyond which polynomials of a high degree lead astray, and the steps up to which those of degree 1 do."""
+
 _DEPTH = 5
 """Predictions before the latest that are kept."""
 
@@ -49,9 +52,11 @@ class Auto(Sampler):
         14 to 39   order 4     order 5
         40 on      order 5     order 6
 
-    The table and c = 2 data_std spread were chosen by measuring: the least distance to the exact solution over nine
+    The table and c = 2 data_std were chosen by measuring: the least distance to the exact solution over nine
     mixtures in 2 to 64 dimensions, from noise 15 and 80 times the data's width (docs/performance.md). Used with the
-    grid `auto`, which has been chosen with it.
+    grid `auto`, which has been chosen with it. Data that is much wider along a few directions than a value of it, as
+    pictures are, has modes narrower than c: c = 2 data_std / spread^(1/4). Beyond a spread of 2 the orders are 1 and 2
+    up to 5 steps, and 2 and 4 from there on.
 
     With eta > 0 it follows the reverse SDE with the share eta of its noise (`fokker_dpm.integrals`); what a step drew
     is kept when it is corrected. eta = 1 is Anderson's equation. Above eta = 0.5 the predictor has order 1 and the
@@ -96,14 +101,14 @@ class Auto(Sampler):
     @property
     def unit(self) -> float:
         """c."""
-        return 2 * (self.data_std or 1.0) * (self.spread or 1.0)
+        return 2 * (self.data_std or 1.0) / (self.spread or 1.0) ** 0.25
 
     def trajectory(
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None
     ) -> Iterator[State]:
         """See `Sampler.trajectory`."""
         levels = Levels.at(model.perturbation, grid, self.unit)
-        steps, last = _coefficients(levels, *_orders(len(grid) - 1, self.eta), self.eta**2)
+        steps, last = _coefficients(levels, *_orders(len(grid) - 1, self.eta, self.spread or 1.0), self.eta**2)
         times: list[float] = grid.tolist()
         history: list[Tensor] = []
         before, drawn = x, None
@@ -153,10 +158,12 @@ def _disturbed(x: Tensor, factor: float, drawn: Tensor | None) -> Tensor:
     return x if drawn is None else x.add_(drawn, alpha=factor)
 
 
-def _orders(steps: int, eta: float) -> tuple[int, int]:
+def _orders(steps: int, eta: float, spread: float) -> tuple[int, int]:
     """Nodes of the predictor and of the corrector, 0 for none."""
-    if eta > _MUCH:
+    if eta > _MUCH or (spread > _WIDE and steps <= _FEW):
         return 1, 2
+    if spread > _WIDE:
+        return 2, 4
     return next(orders for most, orders in _TABLE if steps <= most)
 
 
