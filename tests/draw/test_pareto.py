@@ -1,6 +1,7 @@
 """Pictures of quality against cost."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -21,6 +22,12 @@ def test_a_panel_for_each_metric_and_each_cost():
     width, one = size([Panel("m", [curve()])], width=600)
     _, two = size([Panel("m", [curve()]), Panel("k", [curve()])], width=600)
     assert width == 600 and two > 1.7 * one
+
+
+def test_a_single_budget_is_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pareto([Panel("m", [Curve(label, [10], [0.01], [1.0], [0.0]) for label in ("a", "b")])], width=600)
 
 
 @pytest.mark.parametrize(

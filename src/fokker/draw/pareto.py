@@ -107,6 +107,11 @@ def _panel(ax: Axes, panel: Panel, looks: _Looks, x: str, *, seconds: bool) -> N
     axes(ax, title="" if seconds else panel.name, x=x)
     ax.grid(axis="both", color=GRID, linewidth=0.6)
     ax.set_xscale("log")
+    costs = {x for c in panel.curves for x in (c.seconds if seconds else c.nfe)}
+    if len(costs) == 1:  # an axis from a cost to itself has no length
+        (only,) = costs
+        only = 1000 * only if seconds else only
+        ax.set_xlim(only / 2, only * 2)
     known = [v for c in panel.curves for v in c.values if isfinite(v)]
     positive = [v for v in known if v > 0]
     logarithmic = not panel.likeness and bool(positive)
