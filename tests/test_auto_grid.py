@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from fokker.auto_grid import AutoGrid, spread
+from fokker.auto_grid import AutoGrid, levels_between
 from fokker.errors import ConfigError
 from fokker.linear import EDMNoise, Flow
 from fokker.perturbation import VE, VP
@@ -58,12 +58,12 @@ def test_infinite_noise_is_where_the_grid_begins_and_takes_no_room():
 
 def test_each_step_has_the_same_share_of_the_density():
     assert_close(
-        torch.from_numpy(spread(10.0, 0.1, 4, lambda s: 0 * s + 1)),
+        torch.from_numpy(levels_between(10.0, 0.1, 4, lambda s: 0 * s + 1)),
         torch.logspace(1, -1, 5, dtype=torch.float64),
         rtol=1e-9,
         atol=0,
     )
-    levels = spread(10.0, 0.1, 4, lambda s: s)
+    levels = levels_between(10.0, 0.1, 4, lambda s: s)
     assert_close(torch.from_numpy(levels), torch.linspace(10, 0.1, 5, dtype=torch.float64), rtol=1e-5, atol=0)
 
 

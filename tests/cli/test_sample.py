@@ -212,10 +212,8 @@ def test_a_budget_that_means_nothing_is_refused(fokker, host, run, tmp_path):
     )
     done = fokker("sample", run, *out, "--nfe", 1)
     assert done.exit_code == 2
-    assert done.stderr == (
-        "Error: --nfe 1 does not allow a single step of auto:data_std=1.0, which takes 1 evaluations a step and 1 at "
-        "the end.\n"
-    )
+    assert done.stderr.startswith("Error: --nfe 1 does not allow a single step of auto:data_std=")
+    assert done.stderr.endswith(", which takes 1 evaluations a step and 1 at the end.\n")
     done = fokker("sample", run, *out, "--nfe", 10, "--steps", 3)
     assert done.exit_code == 2
     assert "say the same thing; give one of them" in done.stderr
