@@ -101,7 +101,8 @@ class Auto(Sampler):
     @property
     def unit(self) -> float:
         """c."""
-        return 2 * (self.data_std or 1.0) / (self.spread or 1.0) ** 0.25
+        narrowing: float = (self.spread or 1.0) ** 0.25
+        return 2 * (self.data_std or 1.0) / narrowing
 
     def trajectory(
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None
