@@ -34,6 +34,7 @@ from fokker import config
 from fokker.cli.app import App
 from fokker.cli.main import cli
 from fokker.cli.options import ComponentType
+from fokker.compare.measure import CONVERGENCE
 from fokker.plugins.host import Host, load_plugins
 from fokker.spec import parse
 
@@ -172,7 +173,8 @@ class Reader:
             value = context.params.get(parameter.name or "")
             if isinstance(parameter.type, ComponentType) and value:
                 for spec in value if isinstance(value, tuple) else (value,):
-                    config.build(self.host, parameter.type.kind, parse(spec))
+                    if spec != CONVERGENCE:  # a measure of `compare` itself, beside the metrics
+                        config.build(self.host, parameter.type.kind, parse(spec))
 
 
 def commands(code: str) -> Iterator[tuple[str, list[str]]]:
