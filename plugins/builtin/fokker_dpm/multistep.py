@@ -23,7 +23,7 @@ from fokker.model import ScoreModel
 from fokker.noise import Noise
 from fokker.perturbation import Perturbation
 from fokker.prediction import Prediction
-from fokker.sampler import Sampler, State, by_step
+from fokker.sampler import Sampler, State, add_noise, by_step
 from fokker_dpm.integrals import Levels, Predicted, Variable, decay, total, weights
 
 __all__ = ["REACH", "Multistep", "Start", "Step", "Weigh", "combine", "orders", "plan", "predicted_by"]
@@ -103,8 +103,7 @@ class Multistep(Sampler):
             x = combine(x, step.x, step.m, [q.x0] if step.from_x0 else history)
             if step.z:
                 source = noise.final if k == len(steps) - 1 else noise
-                # the sum is nobody else's yet
-                x.add_(source(x, times[k], times[k + 1]), alpha=step.z)
+                x = add_noise(x, step.z, source, times[k], times[k + 1])
             yield State(times[k + 1], x)
 
 
