@@ -5,6 +5,7 @@ perturbation's `t_min` unless said otherwise.
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import torch
@@ -44,6 +45,19 @@ class Grid(ABC):
 
     def on_data(self, width: AskWidth) -> "Grid":
         """The grid for data of a width, which a subclass that wants it fills in where nobody gave it."""
+        return self
+
+    @property
+    def own_sampler(self) -> str | None:
+        """Spec of the sampler that it is made for, taken where a user names the grid alone; None where any will do."""
+        return None
+
+    def in_run(self, folder: Path, sampler: str, steps: int) -> "Grid":
+        """The grid as it is stored in a run's folder for a sampler and a number of steps; itself unless it is one such.
+
+        Raises:
+            RunError: If it is not there.
+        """
         return self
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fokker.component import describe
+from fokker.optimized_grid import OptimizedGrid
 from fokker.testing import checks_for, conformance
 from fokker.testing.recipes import Recipe
 from fokker_ddpm.ancestral import Ancestral
@@ -53,6 +54,7 @@ VARIANTS = [
     Langevin(relative=False, decay=0.9),
     Langevin(step=0.01, relative=False),
     GradientAscent(step=0.01, relative=False),
+    OptimizedGrid((1.5, 0.4, 0.05)),
     *(ODE(method=method) for method in ("euler", "midpoint", "heun2", "heun3", "rk4", "dopri8")),
 ]
 

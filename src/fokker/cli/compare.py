@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fokker.cli.app import App, pass_app
+from fokker.cli.budgets import Budgets
 from fokker.cli.options import ComponentType, LabelType, json_option
 from fokker.cli.output import print_json, print_table
 from fokker.cli.progress import progress
@@ -33,24 +34,6 @@ __all__ = ["compare"]
 
 _CHUNK_NUMEL = 1 << 18
 _METRICS = ("energy-distance", "sliced-wasserstein", "convergence")
-
-
-class _Budgets(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Whole numbers of at least 1 between commas."""
-
-    name = "list"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            found = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            found = ()
-        if not found or min(found) < 1:
-            self.fail(f"budgets are whole numbers of at least 1 between commas, such as 5,10,20; got {value!r}.")
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +84,7 @@ class _Compared:
 )
 @click.option("--sampler", "samplers", type=ComponentType("sampler"), multiple=True, help="A way down; repeatable.")
 @click.option("--grid", "grids", type=ComponentType("grid"), multiple=True, help="Where it stops; repeatable.")
-@click.option("--nfe", "budgets", type=_Budgets(), help="Evaluations of the network per sample, such as 5,10,20.")
+@click.option("--nfe", "budgets", type=Budgets(), help="Evaluations of the network per sample, such as 5,10,20.")
 @click.option("-n", "n", type=click.IntRange(min=2), default=500, show_default=True, help="Samples of each seed.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Number of seeds.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The first of them.")
@@ -202,6 +185,7 @@ def compare(
         guidance=compared.steering,
         baseline=plan.sample if baseline else None,
         width=compared.width,
+        run=run,
     )
     target = _target(app, compared, run, data, n=n, split=split, seed=seed) if built else None
     comparison = Comparison(

@@ -225,7 +225,7 @@ def open_way(
     from fokker import config
     from fokker.plan import SampleSettings
     from fokker.sampler import check_noise
-    from fokker.spec import parse_value
+    from fokker.spec import as_spec, parse_value
 
     registry, plan = drawing.app.registry, drawing.run.plan
     settings, p = plan.sample, plan.perturbation
@@ -234,7 +234,9 @@ def open_way(
         table = {**config.settings_table(registry, settings), "init": parse_value(init)}
         settings = config.build_settings(registry, SampleSettings, table, "sample")
     check_noise(p, way)
-    times = rule.times(p, settings.steps if steps is None else steps)
+    steps = settings.steps if steps is None else steps
+    named = str(as_spec(config.to_table(registry, way, "sampler")))
+    times = rule.in_run(drawing.run.path, named, steps).times(p, steps)
     plan.label(p, way.levels(times))  # a label that does not exist between levels refuses here, before any work
     return Way(way, times, settings.init, final or settings.final)
 

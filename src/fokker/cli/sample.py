@@ -128,7 +128,9 @@ def sample(
     if nfe is not None:
         steps = steps_for(way, named, nfe, end, steering)
     check_noise(p, way)
-    times = rule.times(p, settings.steps if steps is None else steps)
+    steps = settings.steps if steps is None else steps
+    rule = rule.in_run(run, named, steps)
+    times = rule.times(p, steps)
     opened.plan.label(p, way.levels(times))  # a label that does not exist between levels refuses here, before any work
     for each in steering:
         each.check(opened.plan, opened.spec)

@@ -19,8 +19,8 @@ def pick_way(
 ) -> "tuple[Sampler, Grid]":
     """The sampler and the grid that are meant.
 
-    A sampler that is given without a grid brings its own, where it has one. A budget with neither of them is one for
-    `auto`, unless the model cannot be asked at its times.
+    A sampler that is given without a grid brings its own, where it has one, and a grid without a sampler likewise. A
+    budget with neither of them is one for `auto`, unless the model cannot be asked at its times.
 
     Args:
         app: The application.
@@ -37,10 +37,13 @@ def pick_way(
     plan = run.plan
     settings = plan.sample
     automatic = budget and sampler is None and grid is None and _can_be_automatic(app, plan)
+    given: Grid | None = None if grid is None else config.build(app.registry, "grid", grid)
     chosen = "auto" if automatic else sampler
+    if chosen is None and given is not None:
+        chosen = given.own_sampler
     way: Sampler = settings.sampler if chosen is None else config.build(app.registry, "sampler", chosen)
-    if grid is not None:
-        rule: Grid = config.build(app.registry, "grid", grid)
+    if given is not None:
+        rule = given
     else:
         own = None if chosen is None else way.own_grid
         rule = settings.grid if own is None else own

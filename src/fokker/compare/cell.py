@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -91,6 +92,7 @@ def cells(
     guidance: Sequence[Guidance] = (),
     baseline: SampleSettings | None = None,
     width: AskWidth = lambda: None,
+    run: Path | None = None,
 ) -> list[Cell]:
     """All samplers on all grids at all budgets, those that are refused among them.
 
@@ -107,22 +109,35 @@ def cells(
         guidance: What steers the samples, and multiplies the evaluations.
         baseline: The way down that a run takes by default, which comes first.
         width: The width of the data, for samplers and grids that go by it.
+        run: The folder of the run, for grids that are stored there.
 
     Raises:
         ConfigError: For an unknown component or a value that it does not take.
     """
     found = []
+
+    def cell(
+        name: str, rule_name: str, budget: int | None, way: Sampler, rule: Grid, steps: int, baseline: bool = False
+    ) -> Cell:
+        try:
+            if run is not None:
+                spec = str(as_spec(config.to_table(registry, way, "sampler")))
+                rule = rule.in_run(run, spec, steps)
+            return _cell(p, name, rule_name, budget, way, rule, steps, check, baseline=baseline)
+        except FokkerError as error:
+            return Cell(name, rule_name, budget, way, None, baseline, str(error))
+
     if baseline is not None:
         name, rule_name = (written(registry, kind, getattr(baseline, kind)) for kind in ("sampler", "grid"))
         way, rule = baseline.sampler.on_data(width), baseline.grid.on_data(width)
-        found.append(_cell(p, name, rule_name, None, way, rule, baseline.steps, check, baseline=True))
+        found.append(cell(name, rule_name, None, way, rule, baseline.steps, True))
     ways = [(text, config.build(registry, "sampler", text).on_data(width)) for text in dict.fromkeys(samplers)]
     rules = [(text, config.build(registry, "grid", text).on_data(width)) for text in dict.fromkeys(grids)]
     for name, way in ways:
         for rule_name, rule in rules:
             if way.claims.evaluations is None:
                 # its steps are its own: the grid says where they begin and end
-                found.append(_cell(p, name, rule_name, None, way, rule, 1, check))
+                found.append(cell(name, rule_name, None, way, rule, 1))
                 continue
             for budget in sorted(set(budgets)):
                 try:
@@ -130,7 +145,7 @@ def cells(
                 except ConfigError as error:
                     found.append(Cell(name, rule_name, budget, way, None, refused=str(error)))
                     continue
-                found.append(_cell(p, name, rule_name, budget, way, rule, steps, check))
+                found.append(cell(name, rule_name, budget, way, rule, steps))
     return found
 
 
@@ -161,13 +176,10 @@ def _cell(
     *,
     baseline: bool = False,
 ) -> Cell:
-    try:
-        check_noise(p, way)
-        times = rule.times(p, steps)
-        check_grid(times)
-        check(way, times)
-    except FokkerError as error:
-        return Cell(name, rule_name, budget, way, None, baseline, str(error))
+    check_noise(p, way)
+    times = rule.times(p, steps)
+    check_grid(times)
+    check(way, times)
     return Cell(name, rule_name, budget, way, times, baseline)
 
 

@@ -76,6 +76,9 @@ def fokker_register(registry: "Registry") -> None:
     registry.grid(
         "auto", "fokker.auto_grid:AutoGrid", summary="The levels that go with the sampler auto, by the budget."
     )
+    registry.grid(
+        "optimized", "fokker.optimized_grid:OptimizedGrid", summary="The levels tuned for the run, sampler and budget."
+    )
     registry.grid("knots", "fokker.grid:Knots", summary="The table's own levels.")
 
     registry.recipe("demo", "fokker:recipes/demo.toml", summary="The digits of 'fokker demo'.")

@@ -4,6 +4,7 @@ RUN/ run.toml         the whole resolved plan, the data's shape, versions of fok
      metrics.jsonl    a line per logged step, deterministic fields only
      timings.jsonl    rates and times
      checkpoints/     see `fokker.run.checkpoint`
+     grids.json       grids that were tuned for it, see `fokker.run.grids`
      previews/ samples/ report.html
 """
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "create", "open_run", "read_lines", "refuse_taken", "write_plan"]
 
 SCHEMA = 1
-_OWN = ("checkpoints", "previews", "samples", "report.html", "timings.jsonl", "metrics.jsonl", "run.toml")
+_OWN = ("checkpoints", "previews", "samples", "report.html", "grids.json", "timings.jsonl", "metrics.jsonl", "run.toml")
 """What a run consists of; run.toml goes last, so that a run that is half removed is still one."""
 
 
