@@ -157,6 +157,15 @@ def test_the_default_grid_of_a_table_is_its_levels(fokker, told_levels, tmp_path
     assert {row["grid"] for row in found if not row["baseline"]} == {"knots"}
 
 
+def test_a_rule_between_levels_lets_any_grid_be_compared(fokker, told_levels, run, tmp_path):
+    options = ("--sampler", "ddim", "--grid", "karras", "--nfe", "5", "--out", tmp_path / "c.json", "--no-baseline")
+    found = [compared(fokker, told_levels, *SMALL, *options, "--between", rule)[0] for rule in ("round", "interpolate")]
+    assert all(row["refused"] is None and "convergence" in row["metrics"] for row in found)
+    assert found[0]["metrics"] != found[1]["metrics"]
+    exact = fokker("compare", *LAW, "--between", "round", "--out", tmp_path / "d.json")
+    assert exact.exit_code == 2 and "an exact law is known at all times" in exact.stderr
+
+
 def test_nothing_but_refusals_is_a_failure(fokker, tmp_path):
     done = fokker("compare", *LAW, "--grid", "knots", "--out", tmp_path / "f")
     assert done.exit_code == 1 and "Nothing could be sampled. The grid 'knots' needs a table" in done.stderr

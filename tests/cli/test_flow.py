@@ -368,6 +368,22 @@ def test_a_network_that_knows_levels_only_has_no_flow(fokker, tmp_path):
     assert done.exit_code == 2
     assert done.stderr.startswith("Error: The probability flow passes all times, and this network is told the level")
     assert done.stderr.count("\n") == 1
+    # with a rule for what lies between it has one, and latents lead back
+    rule = ("--between", "interpolate")
+    found = [
+        result(fokker("likelihood", run, "-n", 5, "--json", "--between", each)) for each in ("interpolate", "round")
+    ]
+    assert all(math.isfinite(each["nats"]["mean"]) for each in found)
+    assert found[0]["nats"]["mean"] != found[1]["nats"]["mean"]
+    assert fokker("encode", run, "--out", tmp_path / "z.npz", "-n", 4, *rule).exit_code == 0
+    assert fokker("decode", run, tmp_path / "z.npz", "--out", tmp_path / "x.npy", *rule).exit_code == 0
+    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), examples(run, 0, 4), rtol=0, atol=3e-2)
+    assert fokker("interpolate", run, "--samples", 0, 1, "--out", tmp_path / "w.npy", *rule).exit_code == 0
+
+
+def test_what_networks_of_all_times_are_told_between_levels_has_no_meaning(fokker, run):
+    done = fokker("likelihood", run, "--between", "round")
+    assert done.exit_code == 2 and done.stderr.startswith("Error: --between is for networks that are told the level")
 
 
 @pytest.mark.parametrize("perturbation", ["betas", "sigmas:levels=20", "ve", "sub-vp", "cosine"])

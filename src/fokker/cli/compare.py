@@ -9,7 +9,7 @@ import click
 
 from fokker.cli.app import App, pass_app
 from fokker.cli.budgets import Budgets
-from fokker.cli.options import ComponentType, LabelType, json_option
+from fokker.cli.options import ComponentType, LabelType, between_option, json_option
 from fokker.cli.output import print_json, print_table
 from fokker.cli.progress import progress
 from fokker.errors import ConfigError, RunError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 _CHUNK_NUMEL = 1 << 18
+_KNOWS_ALL = "--between is for networks that are told levels; an exact law is known at all times."
 _METRICS = ("energy-distance", "sliced-wasserstein", "convergence")
 
 
@@ -104,6 +105,7 @@ class _Compared:
     help="Samples of each seed whose convergence is measured.",
 )
 @click.option("--final", type=click.Choice(["tweedie", "mean", "none"]), help="How trajectories end; as planned.")
+@between_option
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Real data.")
 @click.option(
     "--data", type=ComponentType("data"), help="With a run: data to compare with. Without one: whose law is the model."
@@ -133,6 +135,7 @@ def compare(
     metrics: tuple[str, ...],
     latents: int,
     final: str | None,
+    between: Literal["refuse", "round", "interpolate"] | None,
     split: Literal["train", "test"],
     data: str | None,
     perturbation: str | None,
@@ -167,9 +170,11 @@ def compare(
 
     files = files_of(out, force=force)
     if run is None:
+        if between is not None:
+            raise click.UsageError(_KNOWS_ALL)
         compared = _law(app, data, perturbation, exact, guidance, label, device)
     else:
-        compared = _run(app, run, perturbation, exact, guidance, label, checkpoint, raw_weights, device)
+        compared = _run(app, run, between, perturbation, exact, guidance, label, checkpoint, raw_weights, device)
     plan, registry = compared.plan, app.registry
     wanted = list(dict.fromkeys(metrics or _METRICS))
     built: dict[str, Metric] = {m: config.build(registry, "metric", m) for m in wanted if m != CONVERGENCE}
@@ -325,6 +330,7 @@ def _curves(entries: Sequence[Any], name: str) -> list[Any]:
 def _run(
     app: App,
     run: Path,
+    between: Literal["refuse", "round", "interpolate"] | None,
     perturbation: str | None,
     exact: bool,
     guidance: Sequence[str],
@@ -342,7 +348,9 @@ def _run(
 
     if perturbation is not None:
         raise click.UsageError("--perturbation is that of an exact law; a run has its own.")
-    opened = open_run(run, app.host)
+    if exact and between is not None:
+        raise click.UsageError(_KNOWS_ALL)
+    opened = open_run(run, app.host).told_between(between)
     where = pick_device(device)
     plan = opened.plan
     steering = [config.build(app.registry, "guidance", spec) for spec in guidance]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from fokker.cli.app import App
-from fokker.cli.options import ComponentType, LabelType
+from fokker.cli.options import ComponentType, LabelType, between_option
 from fokker.errors import ConfigError, FokkerError, RunError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def flow_options(command: F) -> F:
             click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of a step."),
             click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of a step."),
             click.option("--label", type=LabelType(), help="Class of all, or none; their own unless given."),
+            between_option,
             click.option("--batch-size", type=click.IntRange(min=1), help="How many at a time; changes no result."),
             click.option("--checkpoint", help="A step, or a checkpoint's name; the last one unless given."),
             click.option("--raw-weights", is_flag=True, help="Use the weights themselves, not their moving average."),
@@ -104,6 +105,7 @@ def open_flow(
     rtol: float,
     atol: float,
     label: int | Literal["none"] | None,
+    between: Literal["refuse", "round", "interpolate"] | None,
     batch_size: int | None,
     checkpoint: str | None,
     raw_weights: bool,
@@ -121,18 +123,18 @@ def open_flow(
     from fokker.run.folder import open_run
     from fokker.training.device import pick_device
 
-    opened = open_run(run, app.host)
+    opened = open_run(run, app.host).told_between(between)
     kind = opened.label(label)
     check_tolerances(rtol, atol, torch.float32)
     p = opened.plan.perturbation
     if p.knots is not None:
-        between = (p.knots[:-1] + p.knots[1:]) / 2
         try:
-            opened.plan.label(p, between)
+            opened.plan.label(p, (p.knots[:-1] + p.knots[1:]) / 2)
         except ConfigError as error:
             raise ConfigError(
                 "The probability flow passes all times, and this network is told the level of a table, which exists on "
-                "the levels only: train it with another label, such as 'log-snr'."
+                "the levels only: give --between interpolate, or round where it takes whole levels alone, or train it "
+                "with another label, such as 'log-snr'."
             ) from error
     where = pick_device(device)
     return Flow(
@@ -147,6 +149,7 @@ def open_flow(
             "rtol": rtol,
             "atol": atol,
             "label": label,
+            "between": between,
             "checkpoint": opened.checkpoint(checkpoint).name,
             "raw_weights": raw_weights,
         },

@@ -9,7 +9,16 @@ from click.shell_completion import CompletionItem
 from fokker.cli.app import App
 from fokker.plugins.registry import KINDS
 
-__all__ = ["ComponentType", "KindType", "LabelType", "NameType", "add_common_options", "json_option", "keep_examples"]
+__all__ = [
+    "ComponentType",
+    "KindType",
+    "LabelType",
+    "NameType",
+    "add_common_options",
+    "between_option",
+    "json_option",
+    "keep_examples",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,6 +82,15 @@ def _names(ctx: click.Context, kind: str, incomplete: str) -> list[CompletionIte
     registry = ctx.ensure_object(App).registry
     named = zip(registry.names(kind), registry.entries(kind), strict=True)
     return [CompletionItem(name, help=entry.describe()) for name, entry in named if name.startswith(incomplete)]
+
+
+def between_option(command: F) -> F:
+    """Adds `--between`."""
+    return click.option(
+        "--between",
+        type=click.Choice(["refuse", "round", "interpolate"]),
+        help="What a network of levels is told between two of them; the plan's rule unless given.",
+    )(command)
 
 
 def json_option(command: F) -> F:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from fokker.cli.app import App, pass_app
-from fokker.cli.options import ComponentType, LabelType, json_option
+from fokker.cli.options import ComponentType, LabelType, between_option, json_option
 from fokker.cli.output import print_json
 from fokker.cli.progress import progress
 from fokker.cli.way import pick_way
@@ -37,11 +37,7 @@ _CHUNK_NUMEL = 1 << 18
     type=click.IntRange(min=1),
     help="Evaluations of the network per sample, instead of --steps; by 'auto' unless a sampler or grid is given.",
 )
-@click.option(
-    "--between",
-    type=click.Choice(["refuse", "round", "interpolate"]),
-    help="What a network of levels is told between two of them; the plan's rule unless given.",
-)
+@between_option
 @click.option("--init", help="Where it begins: prior, normal, uniform, data, or a point such as [1.5,-1.5].")
 @click.option("--final", type=click.Choice(["tweedie", "mean", "none"]), help="How trajectories end.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With a sample's index, decides its noise.")
