@@ -3,13 +3,15 @@
 `tests`, `conformance`, `types`, `demo` and `bench` share one environment, made by the session `environment`:
 `nox -s tests` makes or refreshes it first, `nox -R -s tests` takes it as it is. `lint` and `docs` have small
 environments without torch, `wheel` has a bare one that holds nothing but the built wheel and what it requires,
-`mutants` one of its own, with cosmic-ray, and `bench-peers` one with the packages that fokker is compared with.
+`mutants` one of its own, with cosmic-ray, and `bench-peers` one with the packages that fokker is compared with. Every
+package of plugins/contrib has one, `contrib(NAME)`, and `together` has one with all of them.
 """
 
 import json
 import re
 import shutil
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,13 +19,15 @@ import nox
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "tests", "docs", "wheel"]
+nox.options.sessions = ["lint", "types", "tests", "docs", "wheel", "contrib", "together"]
 
 ROOT = Path(__file__).parent
 SOURCES = (ROOT / "src", ROOT / "plugins" / "builtin")
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHON_VERSIONS = nox.project.python_versions(PROJECT)
 BUILT_IN = {"core", *PROJECT["project"]["entry-points"]["fokker"]}
+SLOW = ("datasets", "diffusers", "librosa", "numpy", "pydantic", "pyarrow", "scipy", "torch", "torchsde", "webdataset")
+CONTRIB = sorted(path.parent for path in (ROOT / "plugins" / "contrib").glob("*/pyproject.toml"))
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -104,6 +108,28 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True)
+@nox.parametrize("package", [nox.param(path.name, id=path.name) for path in CONTRIB])
+def contrib(session: nox.Session, package: str) -> None:
+    """Test a package of plugins/contrib and check its types, in an environment that has no other of them."""
+    folder = ROOT / "plugins" / "contrib" / package
+    install(session, "-e", ".", "-e", f"{folder}[test]", *group("types"))
+    session.run("mypy", *(str(path) for path in (folder / "src").iterdir() if path.is_dir()))
+    with session.chdir(folder):
+        session.run("pytest", *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session(reuse_venv=True)
+def together(session: nox.Session) -> None:
+    """Install all packages of plugins/contrib beside a broken one, and see how long `fokker plugins` takes."""
+    install(session, "-e", ".", *(str(path) for path in CONTRIB))
+    session.install("--no-deps", str(ROOT / "tests" / "packaging" / "broken"))
+    tables = [nox.project.load_toml(path / "pyproject.toml") for path in CONTRIB]
+    named = {name for table in tables for name in table["project"]["entry-points"]["fokker"]}
+    expect_plugins(session, {**dict.fromkeys(BUILT_IN | named, "loaded"), "broken": "failed"})
+    expect_quick(session, "plugins", seconds=0.5)
+
+
+@nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     install(session, *group("lint"))
@@ -170,6 +196,22 @@ def expect_all_sources(session: nox.Session, archive: Path) -> None:
     shipped = {name for name in zipfile.ZipFile(archive).namelist() if ".dist-info/" not in name}
     if shipped != expected:
         session.error(f"the wheel lacks {sorted(expected - shipped)}, has too much {sorted(shipped - expected)}")
+
+
+def expect_quick(session: nox.Session, *command: str, seconds: float) -> None:
+    """Sees that a command of fokker takes no longer, the least of five, and imports none of what is slow."""
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        session.run("fokker", *command, silent=True)
+        taken.append(time.perf_counter() - began)
+    session.log("fokker %s: %.3f s", " ".join(command), min(taken))
+    if min(taken) > seconds:
+        session.error(f"fokker {' '.join(command)} took {min(taken):.2f} s, more than {seconds} s")
+    said = session.run("python", "-X", "importtime", "-m", "fokker", *command, silent=True)
+    slow = {name for name in SLOW if re.search(rf"\| +{name}$", said, re.MULTILINE)}
+    if slow:
+        session.error(f"fokker {' '.join(command)} imports {', '.join(sorted(slow))}")
 
 
 def expect_plugins(session: nox.Session, expected: dict[str, str]) -> None:
