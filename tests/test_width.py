@@ -66,9 +66,10 @@ def test_what_is_given_is_kept():
 
 def test_wide_data_has_more_levels_at_much_noise_and_a_larger_last_one():
     p = VE(sigma_min=1e-4, sigma_max=100.0)
-    narrow, wide = (p.sigma(AutoGrid(0.5, spread).times(p, 19)) for spread in (1.0, 16.0))
-    assert bool((wide[1:] > narrow[1:]).all())
-    assert abs(float(wide[-1] / narrow[-1]) - 4) < 1e-6
+    for steps, power in ((2, 1.0), (4, 1.0), (9, 0.5 + 1 / 32), (99, 0.5)):
+        narrow, wide = (p.sigma(AutoGrid(0.5, spread).times(p, steps)) for spread in (1.0, 16.0))
+        assert bool((wide[1:] > narrow[1:]).all())
+        assert abs(float(wide[-1] / narrow[-1]) - 16**power) < 1e-3
 
 
 def test_a_run_remembers_the_width_of_its_data(tmp_path):

@@ -17,6 +17,7 @@ from fokker.sampler import Claims, Sampler, State
 from fokker.width import AskWidth
 from fokker_dpm.integrals import Levels, decay, noise_left, weights
 from fokker_dpm.multistep import combine, orders
+from fokker_dpm.unipc import UniPC
 
 __all__ = ["Auto"]
 
@@ -26,8 +27,8 @@ _TABLE = ((5, (3, 0)), (13, (2, 4)), (39, (4, 5)), (10**9, (5, 6)))
 _MUCH = 0.5
 """The share of the noise beyond which high orders extrapolate the noise of earlier steps out of proportion."""
 
-_WIDE, _FEW = 2.0, 5
-"""The spread beyond which polynomials of a high degree lead astray, and the steps up to which those of degree 1 do."""
+_WIDE, _FEW = 2.0, 8
+"""The spread beyond which polynomials of a high degree lead astray, and the steps up to which all in the angle do."""
 
 _DEPTH = 5
 """Predictions before the latest that are kept."""
@@ -55,8 +56,8 @@ class Auto(Sampler):
     The table and c = 2 data_std were chosen by measuring: the least distance to the exact solution over nine
     mixtures in 2 to 64 dimensions, from noise 15 and 80 times the data's width (docs/performance.md). Used with the
     grid `auto`, which has been chosen with it. Data that is much wider along a few directions than a value of it, as
-    pictures are, has modes narrower than c: c = 2 data_std / spread^(1/4). Beyond a spread of 2 the orders are 1 and 2
-    up to 5 steps, and 2 and 4 from there on.
+    pictures are, has modes narrower than c: c = 2 data_std / spread^(1/4). Beyond a spread of 2 the orders are 2 and 4
+    from 9 steps on; up to 8 it is `unipc` of order 2, whose polynomials in log-SNR take wider steps down such data.
 
     With eta > 0 it follows the reverse SDE with the share eta of its noise (`fokker_dpm.integrals`); what a step drew
     is kept when it is corrected. eta = 1 is Anderson's equation. Above eta = 0.5 the predictor has order 1 and the
@@ -108,6 +109,9 @@ class Auto(Sampler):
         self, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None = None
     ) -> Iterator[State]:
         """See `Sampler.trajectory`."""
+        if not self.eta and (self.spread or 1.0) > _WIDE and len(grid) - 1 <= _FEW:
+            yield from _finished(UniPC(order=2), model, x, grid, noise, cond)
+            return
         levels = Levels.at(model.perturbation, grid, self.unit)
         steps, last = _coefficients(levels, *_orders(len(grid) - 1, self.eta, self.spread or 1.0), self.eta**2)
         times: list[float] = grid.tolist()
@@ -159,12 +163,25 @@ def _disturbed(x: Tensor, factor: float, drawn: Tensor | None) -> Tensor:
     return x if drawn is None else x.add_(drawn, alpha=factor)
 
 
+def _finished(
+    sampler: Sampler, model: ScoreModel, x: Tensor, grid: Tensor, noise: Noise, cond: Mapping[str, Tensor] | None
+) -> Iterator[State]:
+    """The trajectory of a sampler, its last state with the expected data."""
+    t = float(grid[-1])
+    for state in sampler.trajectory(model, x, grid, noise, cond):
+        x = state.x
+        if state.t != t:
+            yield state
+    alpha, sigma = model.perturbation.scales(t, x)
+    yield State(t, x, model(x, t, cond).x0 if sigma else x / alpha)
+
+
 def _orders(steps: int, eta: float, spread: float) -> tuple[int, int]:
     """Nodes of the predictor and of the corrector, 0 for none."""
-    if eta > _MUCH or (spread > _WIDE and steps <= _FEW):
+    if eta > _MUCH:
         return 1, 2
     if spread > _WIDE:
-        return 2, 4
+        return (1, 2) if steps <= _FEW else (2, 4)
     return next(orders for most, orders in _TABLE if steps <= most)
 
 
