@@ -7,8 +7,9 @@ every day. Shuffling, batching and sharding belong to whoever reads it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Batch:
 
     Args:
         x: Examples in the source's own units, (B, *D), float32.
-        cond: Conditioning tensors, batch first; class labels under `label`, int64, (B,).
+        cond: Conditioning tensors, batch first, those that `Examples.condition` names among them; class labels under
+            `label`, int64, (B,).
     """
 
     x: "Tensor"
@@ -41,6 +43,8 @@ class Examples(ABC):
 
     event_shape: tuple[int, ...]
     classes: int | None = None
+    condition: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    """Shapes of what a model of the data is told besides classes, by name: `fetch` gives it in `cond`, batch first."""
 
     @abstractmethod
     def __len__(self) -> int:

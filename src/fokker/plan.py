@@ -300,6 +300,7 @@ def spec_of(plan: Plan, examples: Examples) -> DataSpec:
     return DataSpec(
         event_shape=examples.event_shape,
         classes=examples.classes if plan.train.labels else None,
+        condition=dict(examples.condition),
         levels=None if knots is None else len(knots),
     )
 

@@ -256,6 +256,8 @@ def write_plan(path: Path, host: "Host", plan: Plan, spec: DataSpec) -> None:
     facts: dict[str, Any] = {"event_shape": list(spec.event_shape)}
     if spec.classes is not None:
         facts["classes"] = spec.classes
+    if spec.condition:
+        facts["condition"] = {name: list(shape) for name, shape in spec.condition.items()}
     if spec.levels is not None:
         facts["levels"] = spec.levels
     if spec.width is not None:
@@ -279,7 +281,9 @@ def open_run(path: Path, host: "Host") -> Run:
         about = tables["run"]
         schema = int(about["schema"])
         width = Width(**about["width"]) if "width" in about else None
-        spec = DataSpec(tuple(map(int, about["event_shape"])), about.get("classes"), {}, about.get("levels"), width)
+        condition = {name: tuple(map(int, shape)) for name, shape in about.get("condition", {}).items()}
+        shape = tuple(map(int, about["event_shape"]))
+        spec = DataSpec(shape, about.get("classes"), condition, about.get("levels"), width)
         versions = dict(about["versions"].items())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         cause = f"{error} is missing" if isinstance(error, KeyError) else error
