@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fokker.draw.picture import Picture
     from fokker.exact import ExactModel
     from fokker.noise import Noise
     from fokker.perturbation import Perturbation
@@ -118,6 +119,30 @@ class DataSource(ABC):
         Raises:
             DataError: If the data is missing or damaged; the message names the file and what to do.
         """
+
+    @property
+    def facts(self) -> Mapping[str, str | int | float | bool]:
+        """What a file of samples should say of them, such as a sample rate; nothing, as here.
+
+        Sinks find it in their `about`, see `fokker.sink`.
+        """
+        return {}
+
+    def picture(
+        self, x: "Tensor", *, reference: "Tensor | None" = None, like: "Tensor | None" = None, width: int = 720
+    ) -> "Picture | None":
+        """Draw samples as what they are, for previews, `fokker draw samples` and .png files.
+
+        Args:
+            x: Samples in the source's own units, (N, *D), as many as `fokker.draw.shown` says, or more.
+            reference: Examples to compare with, (M, *D), drawn beside them.
+            like: Examples whose range of values is drawn; the reference, or else the samples, unless given.
+            width: Of one panel, about, in pixels.
+
+        Returns:
+            The picture; None, as here, where samples are drawn as what their shape says they are.
+        """
+        return None
 
     def law(self, perturbation: "Perturbation") -> "ExactModel | None":
         """The law that the examples are drawn from, in the units of the model, where it is known.

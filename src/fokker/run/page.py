@@ -119,7 +119,7 @@ def sample_sections(
     p = run.plan.perturbation
     real = _examples(run, n)
     metric = config.build(registry, "metric", "sliced-wasserstein")
-    pictures: list[tuple[str, Picture]] = [("data", draw.samples(real, like=real, width=420))]
+    pictures: list[tuple[str, Picture]] = [("data", draw.samples(real, like=real, width=420, source=run.plan.data))]
     rows: list[tuple[str, str, float, float, float]] = []
     frames: list[tuple[str, Picture]] = []
     for k, (spec, rule, steps) in enumerate(ways):
@@ -151,7 +151,7 @@ def sample_sections(
         x = torch.cat([c.x for c in chunks])
         nfe = sum(c.nfe * len(c.x) for c in chunks) / n
         name = f"{spec} on {rule}, NFE {nfe:g}"
-        pictures.append((name, draw.samples(x, like=real, width=420)))
+        pictures.append((name, draw.samples(x, like=real, width=420, source=run.plan.data)))
         rows.append((spec, rule, nfe, seconds, float(metric(x, real))))
         if k == 0:
             states = [(t, run.plan.chain.inverse(y)) for t, y in chunks[0].states]

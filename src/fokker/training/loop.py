@@ -291,7 +291,7 @@ class Training:
             x = torch.cat([chunk.x for chunk in chunks])
         path = self.run.path / "previews" / f"step-{self.step:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        draw.samples(x, path)
+        draw.samples(x, path, source=plan.data)
         self.host.emit(PreviewDrawn(self.run.path, self.step, path))
 
 
