@@ -1,17 +1,49 @@
 """Crops: the examples of every audio source, a waveform each and the mel spectrogram that goes with it."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from fokker import DataSource, Examples
+from fokker.data import Batch
 from fokker.errors import DataError
-from fokker.data import Batch, Examples
 from fokker_wavegrad.mel import LogMel
 
-__all__ = ["Crops", "generator"]
+if TYPE_CHECKING:
+    from fokker.draw.picture import Picture
+
+__all__ = ["Audio", "Crops", "generator"]
+
+
+class Audio(DataSource):
+    """What audio sources have in common: a sample rate, features, and pictures of sound; subclasses are components."""
+
+    sample_rate: int
+    hop: int
+    mels: int
+
+    @property
+    def features(self) -> LogMel | None:
+        """The spectrograms that its waveforms come with, or None."""
+        return LogMel(self.sample_rate, self.hop, self.mels) if self.mels else None
+
+    @property
+    def facts(self) -> Mapping[str, int]:
+        """The sample rate."""
+        return {"sample_rate": self.sample_rate}
+
+    def picture(
+        self, x: Tensor, *, reference: Tensor | None = None, like: Tensor | None = None, width: int = 720
+    ) -> "Picture":
+        """Waveforms, one after another, over their spectrogram; see `DataSource.picture`."""
+        from fokker_wavegrad.pictures import sounds_beside
+
+        return sounds_beside(x, reference, self.sample_rate, width=width)
 
 
 def generator(seed: int, *place: int) -> np.random.Generator:
@@ -51,5 +83,5 @@ class Crops(Examples):
         return Batch(x, {} if self._mel is None else {"mel": self._mel(wide)})
 
     @abstractmethod
-    def cut(self, i: int, margin: int) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    def cut(self, i: int, margin: int) -> NDArray[np.float32]:
         """The waveform of example `i` with `margin` values more on both sides, float32, (margin + L + margin,)."""

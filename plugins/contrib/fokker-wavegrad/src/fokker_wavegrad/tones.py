@@ -7,10 +7,9 @@ import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
-from fokker import ConfigError, DataSource, component
+from fokker import ConfigError, component
 from fokker.data import Split, Transform
-from fokker_wavegrad.crops import Crops, generator
-from fokker_wavegrad.mel import LogMel
+from fokker_wavegrad.crops import Audio, Crops, generator
 
 __all__ = ["Tones", "piece"]
 
@@ -27,7 +26,7 @@ _RAMP = 0.01
 
 
 @component
-class Tones(DataSource):
+class Tones(Audio):
     """Pieces made of notes: tones of one to three harmonics, half of them chirps, event shape (1, hop frames).
 
         x(t) = sum_h a_h sin(2 pi h phi(t)),    phi'(t) = f exp(r t)
@@ -60,8 +59,7 @@ class Tones(DataSource):
 
 class _Pieces(Crops):
     def __init__(self, source: Tones, split: Split) -> None:
-        mel = LogMel(source.sample_rate, source.hop, source.mels) if source.mels else None
-        super().__init__(source.n, source.hop * source.frames, mel)
+        super().__init__(source.n, source.hop * source.frames, source.features)
         self._source, self._split = source, 0 if split == "train" else 1
 
     def cut(self, i: int, margin: int) -> Samples:

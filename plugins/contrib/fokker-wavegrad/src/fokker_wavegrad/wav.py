@@ -10,12 +10,11 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval
 from numpy.typing import NDArray
 
-from fokker import DataSource, component
+from fokker import component
 from fokker.data import Split, Transform
 from fokker.errors import DataError
-from fokker_wavegrad.crops import Crops, generator
+from fokker_wavegrad.crops import Audio, Crops, generator
 from fokker_wavegrad.files import audio_files, read_audio
-from fokker_wavegrad.mel import LogMel
 
 __all__ = ["Wav", "in_test"]
 
@@ -26,7 +25,7 @@ _MEMORY = 1 << 26
 
 
 @component
-class Wav(DataSource):
+class Wav(Audio):
     """Random crops of the audio files under a folder, values in [-1, 1], event shape (1, hop frames).
 
     Example `i` of a split is a crop whose file and place follow from the seed and `i` alone: every second of sound is
@@ -76,9 +75,8 @@ class Wav(DataSource):
 
 class _Cuts(Crops):
     def __init__(self, source: Wav, split: Split, root: Path, paths: list[str]) -> None:
-        mel = LogMel(source.sample_rate, source.hop, source.mels) if source.mels else None
         n = source.n if split == "train" else -(-source.n // 10)
-        super().__init__(n, source.hop * source.frames, mel)
+        super().__init__(n, source.hop * source.frames, source.features)
         self._source, self._split, self._root, self._paths = source, 0 if split == "train" else 1, root, paths
         self._decoded: OrderedDict[str, Samples] = OrderedDict()
         # frames at which a crop may begin: one at least, where a short file begins
