@@ -2,8 +2,8 @@
 
 python docs/contrib/wavegrad_speech.py FOLDER [N]
 
-writes N sentences (240 unless given) as FOLDER/000.wav, 001.wav, ... and what they say as FOLDER/sentences.txt. The same
-N gives the same sentences; espeak-ng (the Debian package of that name) speaks alike wherever its version is the same.
+writes N sentences (240 unless given) as FOLDER/000.wav, 001.wav, ... and what they say as FOLDER/sentences.txt. The
+same N gives the same sentences; espeak-ng (the Debian package of that name) speaks alike where its version is the same.
 """
 
 import random

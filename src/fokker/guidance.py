@@ -39,7 +39,7 @@ class Subject:
     data: DataSource | None = None
 
     def told(self, index: Sequence[int]) -> Mapping[str, Tensor]:
-        """What samples are told besides their class: sample `i` what example `i` of the test split is, modulo their number.
+        """What samples are told besides their class: sample `i` what example `i` of the test split is, in turn.
 
         Args:
             index: Absolute indices of the samples, (B,).

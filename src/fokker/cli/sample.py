@@ -26,7 +26,10 @@ _CHUNK_NUMEL = 1 << 18
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(), required=True, help=".npy .npz .safetensors .csv .png, one of a plugin, or a folder of shards."
+    "--out",
+    type=click.Path(),
+    required=True,
+    help=".npy .npz .safetensors .csv .png, one of a plugin, or a folder of shards.",
 )
 @click.option("-n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")

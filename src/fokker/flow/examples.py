@@ -64,8 +64,12 @@ def check_examples(examples: Examples, spec: DataSpec, *, n: int, first: int = 0
             f"The model was made for examples of shape {spec.event_shape}; this data has {examples.event_shape}."
         )
     if dict(examples.condition) != dict(spec.condition) and spec.condition:
-        there, asked = (", ".join(f"{k} {tuple(v)}" for k, v in c.items()) for c in (examples.condition, spec.condition))
-        raise ConfigError(f"The model is told {asked} of each example; the conditions of this data are: {there or 'none'}.")
+        there, asked = (
+            ", ".join(f"{k} {tuple(v)}" for k, v in c.items()) for c in (examples.condition, spec.condition)
+        )
+        raise ConfigError(
+            f"The model is told {asked} of each example; the conditions of this data are: {there or 'none'}."
+        )
     if spec.classes is not None and label is None:
         classes = examples.classes
         if classes is None or classes > spec.classes:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fokker import ConfigError, FokkerError
 from fokker.cli.app import App, pass_app
 from fokker.cli.options import ComponentType, json_option
 from fokker.cli.output import print_json
@@ -13,7 +12,6 @@ from fokker.cli.progress import progress
 from fokker.errors import RunError
 
 if TYPE_CHECKING:
-    from fokker.run.folder import Run
     from fokker_wavegrad.vocoder import Vocoder
 
 __all__ = ["noise_schedule", "tones", "vocode"]
@@ -22,8 +20,12 @@ __all__ = ["noise_schedule", "tones", "vocode"]
 @click.command(short_help="Make sounds again from their mel spectrograms.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the .wav files; made if missing.")
-@click.option("-n", "n", type=click.IntRange(min=1), default=8, show_default=True, help="Held-out files, without FILES.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the .wav files; made if missing."
+)
+@click.option(
+    "-n", "n", type=click.IntRange(min=1), default=8, show_default=True, help="Held-out files, without FILES."
+)
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")
 @click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of the grid; the plan's unless given.")
@@ -113,7 +115,9 @@ def vocode(
 @click.command("noise-schedule", short_help="Search a noise schedule of a few levels.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--levels", type=click.IntRange(min=2), default=6, show_default=True, help="Evaluations of the network.")
-@click.option("--crops", type=click.IntRange(min=1), default=16, show_default=True, help="Training crops it is judged by.")
+@click.option(
+    "--crops", type=click.IntRange(min=1), default=16, show_default=True, help="Training crops it is judged by."
+)
 @click.option("--tries", type=click.IntRange(min=2), default=120, show_default=True, help="Schedules that are tried.")
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; ddpm unless given.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the tries and of the noise.")
@@ -123,11 +127,19 @@ def vocode(
 @json_option
 @pass_app
 def noise_schedule(
-    app: App, run: Path, levels: int, crops: int, tries: int, sampler: str | None, seed: int, as_json: bool, **options: Any
+    app: App,
+    run: Path,
+    levels: int,
+    crops: int,
+    tries: int,
+    sampler: str | None,
+    seed: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     r"""Search betas for a model of sound to be sampled in a few steps, and store them in RUN.
 
-    Every schedule is judged by the log-spectral distance of what is made of the same training crops with the same noise.
+    Every schedule is judged by the log-spectral distance of what is made of the same training crops by the same noise.
 
     \b
     Example:
@@ -169,7 +181,9 @@ def noise_schedule(
         print_json(dataclasses.asdict(stored))
         return
     click.echo(" ".join(f"{beta:g}" for beta in found.betas))
-    click.echo(f"{found.distance:.2f} dB on {count} training crops, linear betas {found.linear:.2f} dB; {found.tried} tried")
+    click.echo(
+        f"{found.distance:.2f} dB on {count} training crops, linear betas {found.linear:.2f} dB; {found.tried} tried"
+    )
     way = f"--sampler '{sampler}' " if sampler else ""
     app.say(f"It is stored in {run}: sample with {way}--grid noise-schedule --nfe {levels}")
 
@@ -257,4 +271,6 @@ def _make_room(folder: Path, names: list[str], *, force: bool) -> None:
         raise RunError(f"{folder} cannot be made: {error.strerror or error}.") from None
     taken = [name for name in names if (folder / f"{name}.wav").exists()]
     if taken and not force:
-        raise RunError(f"{folder / taken[0]}.wav is there already: choose another folder, or give --force to replace it.")
+        raise RunError(
+            f"{folder / taken[0]}.wav is there already: choose another folder, or give --force to replace it."
+        )

@@ -22,8 +22,8 @@ def log_spectral_distance(x: Tensor, reference: Tensor, sample_rate: int) -> Ten
 
         LSD = mean over frames of sqrt(mean over bins of (20 log10 |X| - 20 log10 |R|)^2)
 
-    Of windows of about 50 ms, a quarter of it apart. Magnitudes more than 60 dB below the largest of the reference count
-    as 60 dB below, in both.
+    Of windows of about 50 ms, a quarter of it apart. Magnitudes more than 60 dB below the largest of the reference
+    count as 60 dB below, in both.
 
     Args:
         x: Waveforms, (B, L).

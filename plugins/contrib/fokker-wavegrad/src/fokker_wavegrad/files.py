@@ -54,7 +54,9 @@ def read_audio(path: Path, sample_rate: int) -> Samples:
     try:
         x, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"{path} cannot be read as audio ({' '.join(str(error).split())}): replace or remove it.") from None
+        raise DataError(
+            f"{path} cannot be read as audio ({' '.join(str(error).split())}): replace or remove it."
+        ) from None
     if not len(x):
         raise DataError(f"{path} holds no sound: remove it.")
     mono = x.mean(axis=1)

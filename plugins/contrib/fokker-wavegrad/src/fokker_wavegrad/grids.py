@@ -127,7 +127,9 @@ class LinearBetas(Grid):
         sigma = perturbation.sigma(torch.tensor([1.0], dtype=torch.float64)) ** 2
         if abs(float(ends[0] + sigma[0]) - 1) > 1e-6 or float(ends[0]) == 0:
             name = type(perturbation).__name__
-            raise ConfigError(f"Betas need alpha^2 + sigma^2 = 1 and something left of the data at t = 1; {name} differs.")
+            raise ConfigError(
+                f"Betas need alpha^2 + sigma^2 = 1 and something left of the data at t = 1; {name} differs."
+            )
         # the least noise that the perturbation has is not to be undercut by rounding
         start = float(1 - ends[1]) * (1 + 1e-9) if self.start is None else self.start
         target = float(ends[0].log())

@@ -107,8 +107,8 @@ class WaveGrad(Network):
         shape, hop = spec.event_shape, self.hop
         if len(shape) != 2 or shape[0] != 1 or shape[1] % hop:
             raise ConfigError(
-                f"WaveGrad takes waveforms (1, L), L a multiple of {hop}, the product of its factors; these events have "
-                f"the shape {shape}."
+                f"WaveGrad takes waveforms (1, L), L a multiple of {hop}, the product of its factors; these events have"
+                f" the shape {shape}."
             )
         if spec.classes is not None or set(spec.condition) != {"mel"}:
             told = ", ".join([*(["class labels"] if spec.classes is not None else []), *sorted(spec.condition)])
@@ -119,8 +119,8 @@ class WaveGrad(Network):
         mel = spec.condition["mel"]
         if len(mel) != 2 or mel[1] * hop != shape[1]:
             raise ConfigError(
-                f"WaveGrad makes {hop} values of each frame, the product of its factors; this data has {mel[-1]} frames "
-                f"for {shape[1]} values. Choose factors whose product is the data's hop."
+                f"WaveGrad makes {hop} values of each frame, the product of its factors; this data has {mel[-1]} frames"
+                f" for {shape[1]} values. Choose factors whose product is the data's hop."
             )
         return _Backbone(self, mel[0])
 

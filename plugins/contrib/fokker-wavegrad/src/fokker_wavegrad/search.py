@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -128,7 +129,7 @@ def _changed(betas: tuple[float, ...], k: int, step: int) -> tuple[float, ...] |
     if not 0 <= place < len(CHOICES):
         return None
     other = (*betas[:k], CHOICES[place], *betas[k + 1 :])
-    return other if all(a < b for a, b in zip(other, other[1:], strict=False)) else None
+    return other if all(a < b for a, b in pairwise(other)) else None
 
 
 def _possible(p: Perturbation, betas: tuple[float, ...]) -> bool:

@@ -1,7 +1,6 @@
 """Samples as sound: one .wav file, the samples one after another."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,8 @@ class WavSink(WholeFileSink):
         if not isinstance(rate, int) or len(rest) != 1 or channels > 16:
             self.drop()
             raise ConfigError(
-                f"A .wav file holds sound, and this data, of shape {self.event_shape}, has no sample rate; end the path "
-                "in .npy or .npz."
+                f"A .wav file holds sound, and this data, of shape {self.event_shape}, has no sample rate; end the path"
+                " in .npy or .npz."
             )
         self._silence = np.zeros((round(_REST * rate), channels), np.float32)
         self._sound = soundfile.SoundFile(self._file, "w", rate, channels, subtype="PCM_16", format="WAV")

@@ -38,7 +38,9 @@ def sounds(data: DataSource, files: Sequence[Path], n: int) -> list[tuple[str, S
         names = [path.stem for path in files]
         twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
         if twice is not None:
-            raise ConfigError(f"Two of the files are called {twice}, and would be written to one place; take one at a time.")
+            raise ConfigError(
+                f"Two of the files are called {twice}, and would be written to one place; take one at a time."
+            )
         return [(name, read_audio(path, data.sample_rate)) for name, path in zip(names, files, strict=True)]
     examples = data.open("test")
     x = examples.fetch(range(min(n, len(examples)))).x

@@ -124,5 +124,7 @@ def _length(path: Path, sample_rate: int) -> int:
     try:
         about = soundfile.info(path)
     except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"{path} cannot be read as audio ({' '.join(str(error).split())}): replace or remove it.") from None
+        raise DataError(
+            f"{path} cannot be read as audio ({' '.join(str(error).split())}): replace or remove it."
+        ) from None
     return int(about.frames * sample_rate / about.samplerate)
