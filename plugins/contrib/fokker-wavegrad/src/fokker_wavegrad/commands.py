@@ -205,13 +205,14 @@ def tones(app: App, folder: Path, n: int, seconds: float, sample_rate: int, seed
     """
     from fokker_wavegrad.crops import generator
     from fokker_wavegrad.files import write_audio
-    from fokker_wavegrad.tones import piece
+    from fokker_wavegrad.tones import piece, ramps
 
     names = [f"{k:03d}" for k in range(n)]
     _make_room(folder, names, force=force)
     for k, name in enumerate(names):
         # splits are places 0 and 1
         x = piece(generator(seed, 2, k), round(seconds * sample_rate), sample_rate)
+        x = (x * ramps(len(x), sample_rate)).astype(x.dtype)
         write_audio(folder / f"{name}.wav", x, sample_rate)
     click.echo(folder)
 
