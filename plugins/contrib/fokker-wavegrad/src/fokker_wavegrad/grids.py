@@ -46,14 +46,6 @@ def level_times(perturbation: Perturbation, betas: "tuple[float, ...]") -> Tenso
     return times
 
 
-def _check(times: Tensor, name: str, steps: int) -> Tensor:
-    if len(times) != steps + 1:
-        raise ConfigError(
-            f"This {name} has {len(times)} levels, the last of which is the end's: {len(times) - 1} steps, got {steps}."
-        )
-    return times
-
-
 @component
 class NoiseSchedule(Grid):
     """The levels of a table of betas of its own, smaller than the one of the training (Chen et al., 2020, section 2.3).
@@ -91,7 +83,12 @@ class NoiseSchedule(Grid):
                 "The grid 'noise-schedule' is stored in a run and used with it: 'fokker noise-schedule RUN' makes it, "
                 "'fokker sample RUN --grid noise-schedule --nfe 6' goes by it; or give its betas."
             )
-        return _check(level_times(perturbation, self.betas), "noise schedule", steps)
+        if steps != len(self.betas) - 1:
+            raise ConfigError(
+                f"This noise schedule has {len(self.betas)} levels, the last of which is the end's: {len(self.betas) - 1} "
+                f"steps, got {steps}."
+            )
+        return level_times(perturbation, self.betas)
 
     def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
         """The times of the last and the first level."""
@@ -148,7 +145,7 @@ class LinearBetas(Grid):
 
     def times(self, perturbation: Perturbation, steps: int) -> Tensor:
         """Those of the levels."""
-        return _check(level_times(perturbation, self.betas(perturbation, steps + 1)), "linear schedule", steps)
+        return level_times(perturbation, self.betas(perturbation, steps + 1))
 
     def ends(self, perturbation: Perturbation, steps: int) -> tuple[float, float]:
         """The times of the last and the first level."""

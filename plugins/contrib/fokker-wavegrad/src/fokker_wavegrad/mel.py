@@ -6,6 +6,7 @@ F are triangles on the mel scale of O'Shaughnessy from 20 Hz to half the sample 
 root of the sum of the squared window (lmnt-com's features, which the published weights expect).
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +21,7 @@ _LOWEST = 20.0
 
 @lru_cache(maxsize=16)
 def filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
-    """The bands as weights of the bins of a spectrum, float32, (mels, n_fft // 2 + 1).
+    """The bands as weights of the bins of a spectrum, float32, (mels, n_fft // 2 + 1); one between two bins is empty.
 
     Args:
         sample_rate: In Hz.
@@ -29,9 +30,11 @@ def filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
     """
     import librosa
 
-    bands = librosa.filters.mel(
-        sr=sample_rate, n_fft=n_fft, n_mels=mels, fmin=_LOWEST, fmax=sample_rate / 2, htk=True, norm=None
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Empty filters")  # it tells every worker again; the spectrogram shows it
+        bands = librosa.filters.mel(
+            sr=sample_rate, n_fft=n_fft, n_mels=mels, fmin=_LOWEST, fmax=sample_rate / 2, htk=True, norm=None
+        )
     return torch.from_numpy(bands).float()
 
 
