@@ -78,7 +78,8 @@ def vocode(
     features = features_of(vocoder.run)
     named = sounds(vocoder.run.plan.data, files, n)
     _make_room(out, [name for name, _ in named], force=force)
-    rate, rows, seconds = features.sample_rate, [], 0.0
+    rate, seconds = features.sample_rate, 0.0
+    rows: list[dict[str, Any]] = []
     with progress(app, "vocoding", len(named)) as report:
         for k, (name, sound) in enumerate(named):
             x, mel = mel_of(torch.from_numpy(sound), features)
@@ -87,7 +88,7 @@ def vocode(
             seconds += time.perf_counter() - began
             if not bool(made.isfinite().all()):
                 raise RunError(f"What was made of {name} is not finite; take the sampler 'fokker-wavegrad/wavegrad'.")
-            row = {"name": name, "seconds": len(x) / rate}
+            row: dict[str, Any] = {"name": name, "seconds": len(x) / rate}
             row["distance"] = float(log_spectral_distance(made[None], x[None], rate)[0])
             write_audio(out / f"{name}.wav", made.numpy(), rate)
             columns = [(name, x.numpy()), ("from its spectrogram", made.numpy())]
