@@ -72,6 +72,11 @@ class Transform(ABC):
 
     kind: ClassVar[str] = "transform"
 
+    @property
+    def wants_examples(self) -> bool:
+        """Whether `fit` looks at examples, which are read for it: wherever a subclass overrides it, unless it says no."""
+        return type(self).fit is not Transform.fit
+
     def fit(self, x: "Tensor") -> "Transform":
         """The same transform with every value that depends on the data filled in, from examples (N, *D).
 

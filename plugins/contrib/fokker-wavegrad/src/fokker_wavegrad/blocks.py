@@ -127,4 +127,5 @@ class Up(nn.Module):
         x = straight + self.block2[1](h)
         h = leaky_relu(torch.addcmul(shift, scale, x), _SLOPE)
         h = leaky_relu(torch.addcmul(shift, scale, self.block3[0](h)), _SLOPE)
-        return x + self.block3[1](h)
+        out: Tensor = x + self.block3[1](h)
+        return out
