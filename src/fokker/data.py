@@ -74,7 +74,7 @@ class Transform(ABC):
 
     @property
     def wants_examples(self) -> bool:
-        """Whether `fit` looks at examples, which are then read for it: where a subclass overrides it, unless it says no."""
+        """Whether `fit` looks at examples, which are read for it: where a subclass overrides it, unless it says no."""
         return type(self).fit is not Transform.fit
 
     def fit(self, x: "Tensor") -> "Transform":
