@@ -6,15 +6,17 @@ from typing import Annotated
 import pytest
 import torch
 from annotated_types import Gt
+from safetensors.torch import save_file
 from torch import nn
 
 from fokker import ConfigError, DataSource, Examples, Network, component
 from fokker.data import Batch, Transform
 from fokker.flow.examples import read
 from fokker.guidance import Subject
-from fokker.network import DataSpec
+from fokker.network import DataSpec, Published
 from fokker.plan import resolve, spec_of
 from fokker.plugins import load_plugins
+from fokker.run.convert import convert
 from fokker.run.folder import open_run
 from fokker.sampling import generate
 from fokker.testing import checks_for, run
@@ -89,11 +91,28 @@ class _Told(nn.Module):
         return self.layers(torch.cat([x, cond["place"].to(x.dtype)[:, :, 0], label.to(x.dtype)[:, None]], 1))
 
 
+@component
+class PublishedTold(Told):
+    """The same, whose weights are taken in from a file.
+
+    Args:
+        width: Hidden values.
+    """
+
+    @classmethod
+    def published(cls, content):
+        if not isinstance(content, dict) or "layers.0.weight" not in content:
+            return None
+        facts = {"network": {"name": "local/published-told", "width": len(content["layers.0.weight"])}}
+        return Published(content, facts, condition=lambda shape: {"place": (*shape, 1)})
+
+
 @pytest.fixture
 def host():
     host = load_plugins()
     host.registry.data("shifted", Shifted)
     host.registry.network("told", Told)
+    host.registry.network("published-told", PublishedTold)
     return host
 
 
@@ -233,3 +252,13 @@ def test_a_spec_tells_what_it_names():
     cond = {"place": torch.ones(1, 2, 1), "label": torch.zeros(1), "other": torch.ones(1)}
     assert spec.told(cond).keys() == {"place", "label"}
     assert dataclasses.replace(spec, classes=None, condition={}).told(cond) is None
+
+
+def test_published_weights_say_what_the_network_is_told(host, tmp_path):
+    weights = Told(width=5).build(DataSpec((2,), condition={"place": (2, 1)})).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    options = {"data": "shifted", "perturbation": "edm", "label": "c-noise"}
+    for k, shape in enumerate(((2,), None)):  # without the data, and with it
+        found = convert(host, tmp_path / "w.safetensors", tmp_path / f"run-{k}", options=options, shape=shape)
+        assert dict(found.spec.condition) == {"place": (2, 1)}
+        assert open_run(found.path, host).spec == found.spec
