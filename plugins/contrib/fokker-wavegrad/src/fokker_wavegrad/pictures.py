@@ -6,9 +6,10 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from fokker.draw.picture import Picture, from_figure
+from fokker.draw.picture import Picture, from_figure, from_image
 from fokker.draw.style import DENSITY, SAMPLES, axes, figure
 
 __all__ = ["decibels", "sound_picture", "sounds_beside"]
@@ -17,6 +18,9 @@ Samples: TypeAlias = NDArray[np.float32]
 
 _DEPTH = 70.0
 """Decibels below the loudest that a spectrogram shows."""
+
+_COLOURS = 32
+"""Of a picture."""
 
 
 def decibels(x: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -35,7 +39,7 @@ def decibels(x: Tensor, n_fft: int, hop: int) -> Tensor:
     return 20 * frames.abs().clamp(min=1e-10).log10()
 
 
-def sound_picture(columns: Sequence[tuple[str, Samples]], sample_rate: int, *, width: int = 420) -> Picture:
+def sound_picture(columns: Sequence[tuple[str, Samples]], sample_rate: int, *, width: int = 340) -> Picture:
     """Sounds side by side: above each its waveform, below it its spectrogram, all at one scale.
 
     Args:
@@ -46,7 +50,7 @@ def sound_picture(columns: Sequence[tuple[str, Samples]], sample_rate: int, *, w
     Returns:
         The picture.
     """
-    fig = figure(width * len(columns) + 80, 520)
+    fig = figure(width * len(columns) + 80, 460)
     grid = fig.add_gridspec(2, len(columns), height_ratios=[1, 1.6])
     n_fft = 1 << (max(64, sample_rate // 32) - 1).bit_length()
     levels = [decibels(torch.from_numpy(np.ascontiguousarray(x))[None], n_fft, n_fft // 4)[0] for _, x in columns]
@@ -73,7 +77,8 @@ def sound_picture(columns: Sequence[tuple[str, Samples]], sample_rate: int, *, w
         if k:
             above.set_yticklabels([])
             below.set_yticklabels([])
-    return from_figure(fig)
+    # a spectrogram's noise does not compress; in few colours it takes a third
+    return from_image(from_figure(fig).image().quantize(_COLOURS, dither=Image.Dither.NONE))
 
 
 def sounds_beside(x: Tensor, reference: Tensor | None, sample_rate: int, *, width: int) -> Picture:
