@@ -348,3 +348,23 @@ def test_the_way_down_is_tried_with_a_network_that_says_nothing(registry, array)
     assert (
         "x0 does not follow from eps where alpha = 0; take another parameterization, such as v" in problems[0].message
     )
+
+
+def test_no_example_is_read_for_transforms_that_want_none(registry, array, monkeypatch):
+    data = array(3)
+
+    def fitted(*transforms):
+        plan = resolve(registry, {"data": {**data, "transforms": list(transforms)}, "network": "mlp"})
+        examples = plan.data.open("train")
+        asked = []
+        monkeypatch.setattr(
+            examples, "fetch", lambda index: asked.append(index) or type(examples).fetch(examples, index)
+        )
+        return fit(plan, examples).chain.transforms, asked
+
+    given = {"name": "standardise", "per": "all", "mean": [1.0], "std": [2.0]}
+    for transforms in ((given,), (given, {"name": "range"})):
+        chain, asked = fitted(*transforms)
+        assert not asked and chain[0].mean == (1.0,)
+    chain, asked = fitted(given, {"name": "standardise", "per": "all"})
+    assert asked and chain[1].mean is not None

@@ -7,13 +7,15 @@ every day. Shuffling, batching and sharding belong to whoever reads it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fokker.draw.picture import Picture
     from fokker.exact import ExactModel
     from fokker.noise import Noise
     from fokker.perturbation import Perturbation
@@ -29,7 +31,8 @@ class Batch:
 
     Args:
         x: Examples in the source's own units, (B, *D), float32.
-        cond: Conditioning tensors, batch first; class labels under `label`, int64, (B,).
+        cond: Conditioning tensors, batch first, those that `Examples.condition` names among them; class labels under
+            `label`, int64, (B,).
     """
 
     x: "Tensor"
@@ -41,6 +44,8 @@ class Examples(ABC):
 
     event_shape: tuple[int, ...]
     classes: int | None = None
+    condition: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    """Shapes of what a model of the data is told besides classes, by name: `fetch` gives it in `cond`, batch first."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -66,6 +71,11 @@ class Transform(ABC):
     """An invertible map of examples with a known log-determinant; subclasses are components."""
 
     kind: ClassVar[str] = "transform"
+
+    @property
+    def wants_examples(self) -> bool:
+        """Whether `fit` looks at examples, which are read for it: where a subclass overrides it, unless it says no."""
+        return type(self).fit is not Transform.fit
 
     def fit(self, x: "Tensor") -> "Transform":
         """The same transform with every value that depends on the data filled in, from examples (N, *D).
@@ -114,6 +124,30 @@ class DataSource(ABC):
         Raises:
             DataError: If the data is missing or damaged; the message names the file and what to do.
         """
+
+    @property
+    def facts(self) -> Mapping[str, str | int | float | bool]:
+        """What a file of samples should say of them, such as a sample rate; nothing, as here.
+
+        Sinks find it in their `about`, see `fokker.sink`.
+        """
+        return {}
+
+    def picture(
+        self, x: "Tensor", *, reference: "Tensor | None" = None, like: "Tensor | None" = None, width: int = 720
+    ) -> "Picture | None":
+        """Draw samples as what they are, for previews, `fokker draw samples` and .png files.
+
+        Args:
+            x: Samples in the source's own units, (N, *D), as many as `fokker.draw.shown` says, or more.
+            reference: Examples to compare with, (M, *D), drawn beside them.
+            like: Examples whose range of values is drawn; the reference, or else the samples, unless given.
+            width: Of one panel, about, in pixels.
+
+        Returns:
+            The picture; None, as here, where samples are drawn as what their shape says they are.
+        """
+        return None
 
     def law(self, perturbation: "Perturbation") -> "ExactModel | None":
         """The law that the examples are drawn from, in the units of the model, where it is known.

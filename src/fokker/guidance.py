@@ -7,11 +7,13 @@ every sampler can be guided and guidances can be stacked.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from fokker.data import Chain, DataSource
+from fokker.data import Chain, DataSource, Examples
+from fokker.errors import ConfigError
 from fokker.exact import Gaussian
 from fokker.model import ScoreModel
 from fokker.network import DataSpec
@@ -29,12 +31,43 @@ class Subject:
     Args:
         spec: Shape and classes of the data.
         chain: The transforms between the data's own units, in which things are measured, and the model's.
-        data: Where examples to measure can be had; None where there are none.
+        data: Where examples to measure can be had, and what a model with conditions is told; None where there are none.
     """
 
     spec: DataSpec
     chain: Chain = field(default_factory=Chain)
     data: DataSource | None = None
+
+    def told(self, index: Sequence[int]) -> Mapping[str, Tensor]:
+        """What samples are told besides their class: sample `i` what example `i` of the test split is, in turn.
+
+        Args:
+            index: Absolute indices of the samples, (B,).
+
+        Returns:
+            Tensors by name, batch first; nothing for a model without conditions.
+
+        Raises:
+            ConfigError: If there is no data, or if it has other conditions.
+            DataError: If it has no test split, or if a file cannot be read.
+        """
+        wanted = self.spec.condition
+        if not wanted:
+            return {}
+        cond = self._held_out.fetch([i % len(self._held_out) for i in index]).cond
+        return {name: cond[name] for name in wanted}
+
+    @cached_property
+    def _held_out(self) -> Examples:
+        names = ", ".join(sorted(self.spec.condition))
+        if self.data is None:
+            raise ConfigError(f"This model is told {names} of each sample; give the data that has it.")
+        examples = self.data.open("test")
+        if dict(examples.condition) != dict(self.spec.condition):
+            there = ", ".join(f"{name} {shape}" for name, shape in examples.condition.items()) or "none"
+            asked = ", ".join(f"{name} {shape}" for name, shape in self.spec.condition.items())
+            raise ConfigError(f"This model is told {asked}; the conditions of this data are: {there}.")
+        return examples
 
 
 @dataclass(frozen=True)

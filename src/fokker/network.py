@@ -7,7 +7,7 @@ and how its output is read is the parameterization (see `fokker.prediction`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from math import prod
@@ -52,6 +52,15 @@ class DataSpec:
         """Number of values in one example."""
         return prod(self.event_shape)
 
+    def told(self, cond: "Mapping[str, Tensor]") -> "dict[str, Tensor] | None":
+        """Of what is known of some examples, what a model of the data is told; None where that is nothing.
+
+        Args:
+            cond: What `fokker.data.Batch.cond` holds.
+        """
+        names = [*self.condition, *(["label"] if self.classes is not None else [])]
+        return {name: cond[name] for name in names} or None
+
 
 @dataclass(frozen=True, eq=False)
 class Published:
@@ -64,12 +73,15 @@ class Published:
             `perturbation` or the `parameterization`. They stand over a recipe's.
         defaults: Tables that a recipe may replace, such as `sample`.
         ema: The moving average of the weights under the same names, if the file has one; buffers may be left out.
+        condition: Gives the shapes of what the network is told of an example of a shape, besides classes, where the
+            data itself is not there to say so.
     """
 
     weights: "Mapping[str, Tensor]"
     facts: Mapping[str, Any]
     defaults: Mapping[str, Any] = dataclass_field(default_factory=dict)
     ema: "Mapping[str, Tensor] | None" = None
+    condition: "Callable[[tuple[int, ...]], Mapping[str, tuple[int, ...]]] | None" = None
 
 
 class Network(ABC):

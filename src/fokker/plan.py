@@ -300,6 +300,7 @@ def spec_of(plan: Plan, examples: Examples) -> DataSpec:
     return DataSpec(
         event_shape=examples.event_shape,
         classes=examples.classes if plan.train.labels else None,
+        condition=dict(examples.condition),
         levels=None if knots is None else len(knots),
     )
 
@@ -307,7 +308,7 @@ def spec_of(plan: Plan, examples: Examples) -> DataSpec:
 def fit(plan: Plan, examples: Examples) -> Plan:
     """The plan with everything filled in that its transforms take from the data.
 
-    Up to 50,000 examples, evenly spread over the split, are read for it.
+    Up to 50,000 examples, evenly spread over the split, are read for it, if a transform wants any.
     """
     if not plan.data.transforms:
         return plan
@@ -326,7 +327,7 @@ def fit_chain(data: DataSource, examples: Examples, seed: int) -> Chain:
     n = len(examples)
     count = min(n, _FIT_EXAMPLES)
     chain = Chain(data.transforms)
-    if not chain.transforms or not count:
+    if not count or not any(transform.wants_examples for transform in chain.transforms):
         return chain
     x = examples.fetch([i * n // count for i in range(count)]).x
     return chain.fit(x, Seeded(block_seed(seed, 0, 3)))

@@ -78,7 +78,8 @@ def generate(
         label: Class of all samples, the number of classes for no label; where the model or a guidance has classes,
             sample `i` has class `i mod classes` unless given.
         guidance: What steers the samples, the innermost first.
-        data: Where a guidance finds examples to measure; may be left out if none asks for them.
+        data: Where a guidance finds examples to measure, and whose conditions samples are told in turn (see
+            `fokker.guidance.Subject.told`); may be left out if nothing asks for them.
         keep_states: States of the trajectory to keep at most, evenly spread over it, the last among them; 0 keeps none.
         keep_samples: Samples of which states are kept, from the first chunk alone.
         device: Of the states.
@@ -175,8 +176,8 @@ def begin(
     if classes is not None:
         labels = torch.tensor([i % classes if label is None else label for i in index])
     cond = {} if labels is None else {"label": labels.to(device)}
-    for each in guidance:
-        for name, value in each.conditions(subject, index).items():
+    for found in (subject.told(index), *(each.conditions(subject, index) for each in guidance)):
+        for name, value in found.items():
             cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
     # rows that are advanced separately need a generator each
     block = 1 if sampler.claims.own_steps and sampler.claims.stochastic else None

@@ -56,6 +56,11 @@ class Standardise(Transform):
             if self.per == "all" and len(self.mean) != 1:
                 raise ConfigError(f"Standardise(per=all) takes one mean and one std, got {len(self.mean)}.")
 
+    @property
+    def wants_examples(self) -> bool:
+        """Whether its statistics were not given."""
+        return self.mean is None
+
     def fit(self, x: Tensor) -> "Standardise":
         """The same transform with the mean and std of examples (N, *D); given values stay as they are.
 

@@ -64,7 +64,15 @@ def decode(
     began, calls = time.perf_counter(), 0
     with (
         open_sink(
-            out, n, spec.event_shape, first=stored.first, labels=labels is not None, about=about, force=force
+            out,
+            n,
+            spec.event_shape,
+            first=stored.first,
+            labels=labels is not None,
+            about=about,
+            force=force,
+            registry=app.registry,
+            source=flow.run.plan.data,
         ) as sink,
         progress(app, "decoding", n) as report,
     ):

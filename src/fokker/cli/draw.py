@@ -357,7 +357,7 @@ def samples(app: App, run: Path, out: Path, n: int | None, force: bool, **option
     count = n or min(2000, drawn.shown(drawing.run.spec.event_shape), max(64, 2**14 // drawing.run.spec.numel))
     data, _ = drawing.examples(count)
     x, _ = open_way(drawing, **chosen).walk(drawing, count)
-    drawn.samples(x, out, reference=data)
+    drawn.samples(x, out, reference=data, source=drawing.run.plan.data)
     click.echo(out)
 
 

@@ -140,6 +140,7 @@ class Way:
                     init=start_from(self.init, run.plan),
                     final=self.final,
                     label=drawing.label,
+                    data=run.plan.data,
                     keep_states=states,
                     keep_samples=n,
                     device=drawing.device,

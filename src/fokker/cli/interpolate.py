@@ -85,7 +85,16 @@ def interpolate(
     ends = f"{'examples' if examples is not None else 'samples'} {' and '.join(map(str, examples or samples or ()))}"
     about = {"between": ends, "seed": seed, **flow.about}
     with (
-        open_sink(out, frames, spec.event_shape, labels=label is not None, about=about, force=force) as sink,
+        open_sink(
+            out,
+            frames,
+            spec.event_shape,
+            labels=label is not None,
+            about=about,
+            force=force,
+            registry=app.registry,
+            source=flow.run.plan.data,
+        ) as sink,
         progress(app, "decoding", frames) as report,
     ):
         for start in range(0, frames, flow.batch):

@@ -26,7 +26,10 @@ _CHUNK_NUMEL = 1 << 18
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(), required=True, help=".npy .npz .safetensors .csv .png, or a folder of shards."
+    "--out",
+    type=click.Path(),
+    required=True,
+    help=".npy .npz .safetensors .csv .png, one of a plugin, or a folder of shards.",
 )
 @click.option("-n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")
@@ -157,7 +160,17 @@ def sample(
     broken: list[int] = []
     total = n * (len(times) - 1 + (end == "tweedie"))
     with (
-        open_sink(out, n, spec.event_shape, first=first, labels=classes is not None, about=about, force=force) as sink,
+        open_sink(
+            out,
+            n,
+            spec.event_shape,
+            first=first,
+            labels=classes is not None,
+            about=about,
+            force=force,
+            registry=app.registry,
+            source=opened.plan.data,
+        ) as sink,
         progress(app, "sampling", total) as report,
     ):
         app.host.emit(SamplingStarted(n, named))

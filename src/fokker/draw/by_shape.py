@@ -3,12 +3,16 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from fokker.draw import images, points, signals, vectors
 from fokker.draw.picture import Picture, row, saved
 from fokker.draw.values import value_range
+
+if TYPE_CHECKING:
+    from fokker.data import DataSource
 
 __all__ = ["samples", "shown"]
 
@@ -41,8 +45,9 @@ def samples(
     reference: Tensor | None = None,
     like: Tensor | None = None,
     width: int = 720,
+    source: "DataSource | None" = None,
 ) -> Picture:
-    """Draw samples as what their shape says they are, as many as `shown` says.
+    """Draw samples as what their shape says they are, as many as `shown` says, or as their source draws them.
 
     | shape | is drawn as |
     | --- | --- |
@@ -61,10 +66,14 @@ def samples(
         like: Examples whose range of values is drawn; the reference, or else the samples, unless given. Pictures that
             are looked at one after another are comparable with the same `like`.
         width: Of one panel, about, in pixels.
+        source: Where such data comes from; its own picture is taken if it has one (`DataSource.picture`).
 
     Returns:
         The picture.
     """
+    own = None if source is None else source.picture(x, reference=reference, like=like, width=width)
+    if own is not None:
+        return saved(own, path)
     return saved(_drawn(x, reference, like if like is not None else reference, width), path)
 
 

@@ -27,6 +27,7 @@ class Inputs:
         volume: What makes a log-density of the model one of the data, in nats, float64 on the host, (B,); see
             `fokker.data.Chain.forward_with_log_volume`.
         labels: Their class labels where the model has classes, int64 on the host, (B,).
+        told: What else the model is told of them, on the device of the examples.
         noise: Source of what is drawn for them next, such as probes.
     """
 
@@ -34,12 +35,14 @@ class Inputs:
     x: Tensor
     volume: Tensor
     labels: Tensor | None
+    told: Mapping[str, Tensor]
     noise: Noise
 
     @property
     def cond(self) -> Mapping[str, Tensor] | None:
         """The conditions for the model."""
-        return None if self.labels is None else {"label": self.labels.to(self.x.device)}
+        label = {} if self.labels is None else {"label": self.labels.to(self.x.device)}
+        return {**self.told, **label} or None
 
 
 def check_examples(examples: Examples, spec: DataSpec, *, n: int, first: int = 0, label: int | None = None) -> None:
@@ -59,6 +62,13 @@ def check_examples(examples: Examples, spec: DataSpec, *, n: int, first: int = 0
     if tuple(examples.event_shape) != spec.event_shape:
         raise ConfigError(
             f"The model was made for examples of shape {spec.event_shape}; this data has {examples.event_shape}."
+        )
+    if dict(examples.condition) != dict(spec.condition) and spec.condition:
+        there, asked = (
+            ", ".join(f"{k} {tuple(v)}" for k, v in c.items()) for c in (examples.condition, spec.condition)
+        )
+        raise ConfigError(
+            f"The model is told {asked} of each example; the conditions of this data are: {there or 'none'}."
         )
     if spec.classes is not None and label is None:
         classes = examples.classes
@@ -115,4 +125,8 @@ def read(
         labels = None
         if spec.classes is not None:
             labels = batch.cond["label"] if label is None else torch.full((len(index),), label)
-        yield Inputs(start, x.to(device), volume.double(), labels, noise)
+        told = {}
+        for name in spec.condition:
+            value = batch.cond[name]
+            told[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
+        yield Inputs(start, x.to(device), volume.double(), labels, told, noise)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fokker.parameterization import Parameterization
     from fokker.perturbation import Perturbation
     from fokker.sampler import Corrector, OneStep, Sampler
+    from fokker.sink.sink import WholeFileSink
     from fokker.weighting import Weighting
 
 __all__ = [
@@ -58,6 +59,9 @@ INTERFACES = {
     "metric": "fokker.metric:Metric",
 }
 """The interface that a component of each kind implements; its class attribute `kind` says the same."""
+
+_SINK, _SINKS = "fokker.sink.sink:WholeFileSink", "sink"
+"""What writes files of samples: registered by suffix, and no component, since nothing of it is configured."""
 
 KINDS = (*INTERFACES, "recipe")
 """Every kind, in the order in which they are listed."""
@@ -162,15 +166,26 @@ class Entry:
         """
         if self.kind == "recipe":
             raise TypeError(f"{self._who} is a text, not a class; read it with text().")
-        cls = self._imported(self.target)
-        interface = self._imported(INTERFACES[self.kind])
-        if not (isinstance(cls, type) and issubclass(cls, interface)):
-            raise PluginError(f"{self._who} is not a {interface.__name__}: {self.target!r} must be a subclass of it.")
+        cls = self.load_class(INTERFACES[self.kind])
+        if not is_dataclass(cls) or "name" in (f.name for f in describe(cls)):
+            raise PluginError(f"{self._who} must be a class made by @component, with no field called 'name'.")
+        return cls
+
+    def load_class(self, interface: str) -> type[Any]:
+        """Import the class, whatever it is made by.
+
+        Args:
+            interface: `"package.module:Class"` of what it must be a subclass of.
+
+        Raises:
+            PluginError: If it cannot be imported, or is no complete subclass.
+        """
+        cls, wanted = self._imported(self.target), self._imported(interface)
+        if not (isinstance(cls, type) and issubclass(cls, wanted)):
+            raise PluginError(f"{self._who} is not a {wanted.__name__}: {self.target!r} must be a subclass of it.")
         if isabstract(cls):
             missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
             raise PluginError(f"{self._who} is abstract: {cls.__name__} must define {missing}.")
-        if not is_dataclass(cls) or "name" in (f.name for f in describe(cls)):
-            raise PluginError(f"{self._who} must be a class made by @component, with no field called 'name'.")
         return cls
 
     def text(self) -> str:
@@ -300,6 +315,37 @@ class Registry:
             PluginError: If the name or the target is malformed, or if the name is registered already.
         """
         self._add("recipe", name, target, summary)
+
+    def sink(self, suffix: str, target: "str | type[WholeFileSink]") -> None:
+        """Register what writes samples into files of a suffix, for `fokker sample --out`.
+
+        Args:
+            suffix: Such as `.wav`; those that fokker writes itself are not asked for.
+            target: `"package.module:Class"` of a `fokker.sink.WholeFileSink`, or the class itself.
+
+        Raises:
+            PluginError: If the suffix or the target is malformed, or if the suffix is registered already.
+        """
+        if not isinstance(suffix, str) or not suffix.startswith("."):
+            raise PluginError(f"{suffix!r} is no suffix of a file, such as '.wav'.")
+        self._add(_SINKS, suffix[1:].lower(), target, "")
+
+    def sink_for(self, suffix: str) -> "type[WholeFileSink] | None":
+        """The sink for files of a suffix, or None.
+
+        Raises:
+            ConfigError: If several distributions provide one.
+            PluginError: If it cannot be imported, or is no sink.
+        """
+        found = self._entries.get((_SINKS, suffix[1:]), [])
+        if len(found) > 1:
+            names = " and ".join(sorted(e.provider.distribution for e in found))
+            raise ConfigError(f"{names} both write {suffix} files; leave one out with FOKKER_PLUGINS.")
+        return found[0].load_class(_SINK) if found else None
+
+    def sink_suffixes(self) -> list[str]:
+        """The suffixes that plugins write, sorted."""
+        return sorted(f".{name}" for kind, name in self._entries if kind == _SINKS)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Everything registered, of one kind or of all, ordered by kind and name.

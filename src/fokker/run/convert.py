@@ -72,7 +72,8 @@ def convert(
         plan, spec, count = fit(plan, examples), spec_of(plan, examples), len(examples)
     else:
         knots = plan.perturbation.knots
-        spec = DataSpec(shape, levels=None if knots is None else len(knots))
+        condition = {} if found.condition is None else found.condition(shape)
+        spec = DataSpec(shape, condition=condition, levels=None if knots is None else len(knots))
     backbone = plan.model(spec).backbone
     _put(backbone, found.weights, file)
     tensors = {"weights": backbone.state_dict(), "optimizer": {}}

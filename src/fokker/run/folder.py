@@ -5,6 +5,7 @@ RUN/ run.toml         the whole resolved plan, the data's shape, versions of fok
      timings.jsonl    rates and times
      checkpoints/     see `fokker.run.checkpoint`
      grids.json       grids that were tuned for it, see `fokker.run.grids`
+     plugins/         what plugins store with it, a folder for each distribution, see `plugin_folder`
      previews/ samples/ report.html
 """
 
@@ -26,6 +27,7 @@ from fokker.label import Index
 from fokker.network import DataSpec
 from fokker.partial import write_text
 from fokker.plan import Plan, resolve, width_of
+from fokker.plugins.registry import canonical
 from fokker.run import checkpoint as checkpoints
 from fokker.width import Width
 
@@ -35,10 +37,20 @@ if TYPE_CHECKING:
     from fokker.plugins.host import Host
     from fokker.plugins.registry import Provider, Registry
 
-__all__ = ["Run", "create", "open_run", "read_lines", "refuse_taken", "write_plan"]
+__all__ = ["Run", "create", "open_run", "plugin_folder", "read_lines", "refuse_taken", "write_plan"]
 
 SCHEMA = 1
-_OWN = ("checkpoints", "previews", "samples", "report.html", "grids.json", "timings.jsonl", "metrics.jsonl", "run.toml")
+_OWN = (
+    "checkpoints",
+    "previews",
+    "samples",
+    "plugins",
+    "report.html",
+    "grids.json",
+    "timings.jsonl",
+    "metrics.jsonl",
+    "run.toml",
+)
 """What a run consists of; run.toml goes last, so that a run that is half removed is still one."""
 
 
@@ -256,6 +268,8 @@ def write_plan(path: Path, host: "Host", plan: Plan, spec: DataSpec) -> None:
     facts: dict[str, Any] = {"event_shape": list(spec.event_shape)}
     if spec.classes is not None:
         facts["classes"] = spec.classes
+    if spec.condition:
+        facts["condition"] = {name: list(shape) for name, shape in spec.condition.items()}
     if spec.levels is not None:
         facts["levels"] = spec.levels
     if spec.width is not None:
@@ -279,7 +293,9 @@ def open_run(path: Path, host: "Host") -> Run:
         about = tables["run"]
         schema = int(about["schema"])
         width = Width(**about["width"]) if "width" in about else None
-        spec = DataSpec(tuple(map(int, about["event_shape"])), about.get("classes"), {}, about.get("levels"), width)
+        condition = {name: tuple(map(int, shape)) for name, shape in about.get("condition", {}).items()}
+        shape = tuple(map(int, about["event_shape"]))
+        spec = DataSpec(shape, about.get("classes"), condition, about.get("levels"), width)
         versions = dict(about["versions"].items())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         cause = f"{error} is missing" if isinstance(error, KeyError) else error
@@ -299,6 +315,16 @@ def open_run(path: Path, host: "Host") -> Run:
             ) from None
         raise ConfigError(f"{file}: {error}") from None
     return Run(path, plan, spec)
+
+
+def plugin_folder(path: Path, distribution: str) -> Path:
+    """Where a plugin keeps what it stores with a run; it need not be there yet, and goes when the run is replaced.
+
+    Args:
+        path: The run's folder.
+        distribution: The plugin's distribution.
+    """
+    return path / "plugins" / canonical(distribution)
 
 
 def put_weights(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], place: Path) -> None:

@@ -76,7 +76,8 @@ def level_sections(
     x = plan.chain.forward(batch.x, PerSample(seed, range(count), run.spec.event_shape)).to(device)
     classes = run.spec.classes is not None
     law = None if classes else plan.data.law(plan.perturbation)
-    cond = {name: value.to(device) for name, value in batch.cond.items()} if classes else None
+    told = run.spec.told(batch.cond)
+    cond = None if told is None else {name: value.to(device) for name, value in told.items()}
     times = spread_levels(plan.objective, model, _LEVELS)
     found = losses_at(plan.objective, model, x, times, seed=seed, law=law, cond=cond)
     best = " The dashed line is the loss of the data's exact score: no model has less." if law is not None else ""
@@ -118,7 +119,7 @@ def sample_sections(
     p = run.plan.perturbation
     real = _examples(run, n)
     metric = config.build(registry, "metric", "sliced-wasserstein")
-    pictures: list[tuple[str, Picture]] = [("data", draw.samples(real, like=real, width=420))]
+    pictures: list[tuple[str, Picture]] = [("data", draw.samples(real, like=real, width=420, source=run.plan.data))]
     rows: list[tuple[str, str, float, float, float]] = []
     frames: list[tuple[str, Picture]] = []
     for k, (spec, rule, steps) in enumerate(ways):
@@ -139,6 +140,7 @@ def sample_sections(
                 seed=seed,
                 init=start_from(run.plan.sample.init, run.plan),
                 final=run.plan.sample.final,
+                data=run.plan.data,
                 keep_states=24 if k == 0 else 0,
                 keep_samples=min(n, max(16, 4096 // run.spec.numel)),
                 device=device,
@@ -149,7 +151,7 @@ def sample_sections(
         x = torch.cat([c.x for c in chunks])
         nfe = sum(c.nfe * len(c.x) for c in chunks) / n
         name = f"{spec} on {rule}, NFE {nfe:g}"
-        pictures.append((name, draw.samples(x, like=real, width=420)))
+        pictures.append((name, draw.samples(x, like=real, width=420, source=run.plan.data)))
         rows.append((spec, rule, nfe, seconds, float(metric(x, real))))
         if k == 0:
             states = [(t, run.plan.chain.inverse(y)) for t, y in chunks[0].states]

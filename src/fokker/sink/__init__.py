@@ -6,6 +6,7 @@ A file appears under its name once it is whole; a folder of shards grows by whol
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fokker.errors import ConfigError, RunError
 from fokker.sink.csv import CsvSink
@@ -17,7 +18,11 @@ from fokker.sink.shards import Shard, ShardsSink, shards
 from fokker.sink.sink import About, Sink, WholeFileSink
 from fokker.sink.stored import Stored, read_back
 
-__all__ = ["About", "Shard", "Sink", "Stored", "open_sink", "read_back", "shards"]
+if TYPE_CHECKING:
+    from fokker.data import DataSource
+    from fokker.plugins.registry import Registry
+
+__all__ = ["About", "Shard", "Sink", "Stored", "WholeFileSink", "open_sink", "read_back", "shards"]
 
 _BY_SUFFIX: dict[str, type[WholeFileSink]] = {
     ".npy": NpySink,
@@ -37,6 +42,8 @@ def open_sink(
     labels: bool = False,
     about: Mapping[str, About] | None = None,
     force: bool = False,
+    registry: "Registry | None" = None,
+    source: "DataSource | None" = None,
 ) -> Sink:
     """Open the sink that a path asks for by its suffix; nothing is overwritten unless forced.
 
@@ -48,6 +55,7 @@ def open_sink(
     | `.csv` | a line of names, then a sample a line, flattened: x0, x1, ..., and last its label |
     | `.png` | a picture of the first samples, as many as `fokker.draw.shown` says |
     | a folder | shards of 1000 samples, see `fokker.sink.shards` |
+    | any other | what a plugin has registered the suffix for (`Registry.sink`) |
 
     A path without a suffix, one that ends in a slash, and one that is a folder already are folders of shards.
 
@@ -60,27 +68,37 @@ def open_sink(
         about: How the samples are made, such as seed and sampler: kept in the file where the format has a place for
             it. A folder is continued only by samples of which the same is said.
         force: Replace what is there.
+        registry: Where the sinks of plugins are looked up.
+        source: Where such data comes from: what it knows of every sample (`DataSource.facts`) is added to `about`, and
+            pictures are drawn its way.
 
     Raises:
-        ConfigError: If the suffix is none of these.
+        ConfigError: If the suffix is none of these, or if its sink does not take samples of this shape.
         RunError: If something is there already, or if the place cannot be written.
     """
     if n < 1:
         raise ValueError(f"a sink is opened for one sample or more, got n = {n}")
     place = Path(path)
     shape = tuple(event_shape)
+    about = {**(about or {}), **(source.facts if source is not None else {})}
     if place.is_dir() or not place.suffix or os.fspath(path).endswith("/"):
         if place.is_file():
             raise RunError(
                 f"{place} is a file; without a suffix a folder is meant: choose another name, or give a suffix."
             )
-        return ShardsSink(place, n, shape, first=first, labels=labels, about=about or {}, force=force)
-    kind = _BY_SUFFIX.get(place.suffix.lower())
+        return ShardsSink(place, n, shape, first=first, labels=labels, about=about, force=force)
+    suffix = place.suffix.lower()
+    kind = _BY_SUFFIX.get(suffix)
+    if kind is None and registry is not None:
+        kind = registry.sink_for(suffix)
     if kind is None:
+        known = [*_BY_SUFFIX, *(registry.sink_suffixes() if registry is not None else [])]
         raise ConfigError(
-            f"Samples cannot be written as '{place.suffix}': end the path in {', '.join(_BY_SUFFIX)}, or in / for a "
-            f"folder."
+            f"Samples cannot be written as '{place.suffix}': end the path in {', '.join(known)}, or in / for a folder."
         )
     if place.exists() and not force:
         raise RunError(f"{place} is there already: choose another name, or give --force to replace it.")
-    return kind(place, n, shape, first=first, labels=labels, about=about or {})
+    sink = kind(place, n, shape, first=first, labels=labels, about=about)
+    if isinstance(sink, PngSink):
+        sink.source = source
+    return sink

@@ -1,17 +1,24 @@
 """A picture of the first samples."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from fokker.sink.sink import About, Floats, Integers, WholeFileSink
 
+if TYPE_CHECKING:
+    from fokker.data import DataSource
+
 __all__ = ["PngSink"]
 
 
 class PngSink(WholeFileSink):
     """A .png file with the first samples, drawn by `fokker.draw.samples`; the others are let go."""
+
+    source: "DataSource | None" = None
+    """Where such data comes from, which may draw it in its own way."""
 
     @property
     def note(self) -> str:
@@ -33,5 +40,6 @@ class PngSink(WholeFileSink):
     def _finish(self) -> None:
         from fokker.draw import samples
 
-        self._file.write(samples(torch.from_numpy(np.concatenate(self._kept))).png)
+        drawn = samples(torch.from_numpy(np.concatenate(self._kept)), source=self.source)
+        self._file.write(drawn.png)
         super()._finish()

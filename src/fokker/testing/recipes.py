@@ -103,8 +103,7 @@ def trains(recipe: Recipe) -> str:
     model = plan.model(spec)
     model.backbone.train()
     times = plan.objective.times(plan.perturbation, torch.linspace(0.01, 0.99, len(batch.x), dtype=torch.float64))
-    cond = {"label": batch.cond["label"]} if spec.classes is not None else None
-    loss = plan.objective.loss(model, plan.chain.forward(batch.x, Seeded(0)), times, Seeded(1), cond)
+    loss = plan.objective.loss(model, plan.chain.forward(batch.x, Seeded(0)), times, Seeded(1), spec.told(batch.cond))
     expect(bool(loss.isfinite().all()), f"has the losses {loss.tolist()} at t = {times.tolist()}")
     loss.mean().backward()
     for name, weight in model.backbone.named_parameters():

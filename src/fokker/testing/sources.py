@@ -86,6 +86,11 @@ def conditions(source: DataSource) -> str:
         f"names {opened.classes} classes and gives the conditions {', '.join(cond) or 'none'}: where there are "
         f"classes, each example has a label, and where not, none",
     )
+    expect("label" not in opened.condition, "names the labels in `condition`; `classes` says that there are some")
+    for name, shape in opened.condition.items():
+        expect(name in cond, f"names the condition {name} and does not give it")
+        found = tuple(cond[name].shape[1:])
+        expect(found == tuple(shape), f"gives {name} of shape {found} where its `condition` says {tuple(shape)}")
     if not cond:
         raise NotApplicable("it gives no conditions")
     for name, value in cond.items():

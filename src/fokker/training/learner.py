@@ -134,8 +134,10 @@ class Learner:
         x0 = plan.chain.forward(batch.x.to(device), noise)
         if s.channels_last and x0.ndim == 4:
             x0 = x0.contiguous(memory_format=torch.channels_last)
-        cond = None if spec.classes is None else {"label": self._labels(step, batch, positions).to(device)}
-        return plan.objective.loss(self._live, x0, t, noise, cond), t
+        cond = {name: batch.cond[name].to(device) for name in spec.condition}
+        if spec.classes is not None:
+            cond["label"] = self._labels(step, batch, positions).to(device)
+        return plan.objective.loss(self._live, x0, t, noise, cond or None), t
 
     def _labels(self, step: int, batch: Batch, positions: range) -> Tensor:
         """The examples' classes, some of them replaced by "no label", int64 on the host, (B,)."""

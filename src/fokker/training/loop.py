@@ -118,7 +118,7 @@ def resume(host: "Host", path: Path, changes: Mapping[str, Any]) -> "Training":
     if spec_of(run.plan, examples) != run.spec:
         raise RunError(
             f"{path} was trained on other data: examples of shape {run.spec.event_shape}, now {examples.event_shape}, "
-            f"or other classes. Bring the data back, or train a new run."
+            f"or other classes or conditions. Bring the data back, or train a new run."
         )
     training = Training(host, run, examples)
     if train.steps < training.step:
@@ -285,12 +285,13 @@ class Training:
                 seed=block_seed(s.seed, 0, _PREVIEW),
                 init=start_from(plan.sample.init, plan),
                 final=plan.sample.final,
+                data=plan.data,
                 device=learner.accelerator.device,
             )
             x = torch.cat([chunk.x for chunk in chunks])
         path = self.run.path / "previews" / f"step-{self.step:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        draw.samples(x, path)
+        draw.samples(x, path, source=plan.data)
         self.host.emit(PreviewDrawn(self.run.path, self.step, path))
 
 
