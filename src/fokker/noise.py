@@ -24,8 +24,8 @@ _MASK = 0xFFFFFFFF
 Time = Tensor | float
 
 Path: TypeAlias = Callable[[float, float], tuple[Tensor, Tensor]]
-"""A Brownian path, asked from a time down to an earlier one, W and int W as in `Noise.integral` but not divided by powers
-of the step's length, (B, *D) each. It may be asked about any stretch, any number of times, and gives the same answer."""
+"""A Brownian path, asked from a time down to an earlier one: W and int W as in `Noise.integral`, but not divided by
+powers of the step's length, (B, *D) each. It may be asked about any stretch, any number of times, and says the same."""
 
 
 class Noise(ABC):

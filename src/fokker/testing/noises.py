@@ -1,6 +1,7 @@
-"""What every noise source should do: standard normal numbers that depend on the seed and on the sample's index alone."""
+"""What every noise source should do: standard normal numbers that the seed and the sample's index alone decide."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
@@ -43,7 +44,7 @@ def _like(n: int = _BATCH, shape: tuple[int, ...] = _SHAPE, dtype: torch.dtype =
 def _way(noise: Noise, x: Tensor, grid: Tensor | None = None) -> list[Tensor]:
     """A start, a draw for each step down a grid, and one at the last time: what a corrector draws."""
     times: list[float] = (descent() if grid is None else grid).tolist()
-    steps = [noise(x, t, s) for t, s in zip(times, times[1:], strict=False)]
+    steps = [noise(x, t, s) for t, s in pairwise(times)]
     return [*steps, noise(x, times[-1], times[-1])]
 
 
@@ -156,7 +157,7 @@ def refines(source: NoiseSource, parts: int) -> None:
 
 @suite.check
 def known_path(source: NoiseSource) -> str:
-    """Knows the path that it claims to follow: `Noise.path` is what the draws of steps are, whatever was asked before."""
+    """Knows the path that it claims to follow: `path` is what the draws of steps are, whatever was asked before."""
     x, grid = _like(), descent(3)
     path = _opened(source).path(x)
     if not source.claims.path:
@@ -201,7 +202,7 @@ def _pairs(noise: Noise, x: Tensor, grid: Tensor) -> list[tuple[Tensor, Tensor, 
     """Increment and integral of each step of a grid, in time's own units, and its length."""
     times: list[float] = grid.tolist()
     found = []
-    for t, s in zip(times, times[1:], strict=False):
+    for t, s in pairwise(times):
         (z, y), h = noise.integral(x, t, s), t - s
         found.append((h**0.5 * z, h**1.5 * y, h))
     return found

@@ -16,4 +16,6 @@ def fokker_register(registry: "Registry") -> None:
     fixed = "fokker_torchsde.steps:TorchSDE"
     registry.sampler("torchsde", fixed, summary="torchsde's solvers on the reverse SDE, with the steps of the grid.")
     registry.predictor("torchsde", fixed, summary="torchsde's solvers on the reverse SDE, with the steps of the grid.")
+    adaptive = "fokker_torchsde.adaptive:AdaptiveTorchSDE"
+    registry.sampler("torchsde-adaptive", adaptive, summary="torchsde's solvers on the reverse SDE, to a tolerance.")
     registry.noise("brownian", "fokker_torchsde.noise:Brownian", summary="A Brownian path for each sample.")

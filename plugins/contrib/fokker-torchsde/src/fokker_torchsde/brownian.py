@@ -8,11 +8,19 @@ torchsde asks a path for its increment over [a, b] and for the integral of what 
 from abc import abstractmethod
 
 import torch
-from fokker.noise import Noise, Time
+from fokker.errors import ConfigError
+from fokker.noise import Noise, Path, Time
 from torch import Tensor
 from torchsde import BaseBrownian
 
-__all__ = ["Asked", "Step"]
+__all__ = ["Asked", "Remainder", "Silent", "Step", "Walked"]
+
+_LEAST = 1e-7
+"""The shortest step, in time, below which the tolerance is taken for one that cannot be met."""
+
+
+class Remainder(Exception):
+    """What is left of the way is so short that torchsde's two halves of it are none."""
 
 
 class Asked(BaseBrownian):  # type: ignore[misc]  # torchsde ships no types
@@ -34,6 +42,10 @@ class Asked(BaseBrownian):  # type: ignore[misc]  # torchsde ships no types
     @abstractmethod
     def increment_and_integral(self, a: float, b: float) -> tuple[Tensor, Tensor]:
         """W and U over [a, b], (B, *D) each."""
+
+    def next_step(self, h: float) -> float:
+        """The step to try first on the next stretch, where `h` was what was to be tried on this one."""
+        return h
 
     def __call__(
         self, ta: Tensor | float, tb: Tensor | float | None = None, return_U: bool = False, return_A: bool = False
@@ -99,3 +111,63 @@ class Step(Asked):
     def _whole(self, a: float, b: float) -> None:
         if (a, b) != (0.0, 1.0):
             raise ValueError(f"A step is taken at once, from 0 to 1; torchsde asks for {a:g} to {b:g}.")
+
+
+class Silent(Asked):
+    """No noise at all."""
+
+    def increment(self, a: float, b: float) -> Tensor:
+        """0."""
+        return torch.zeros_like(self._like)
+
+    def increment_and_integral(self, a: float, b: float) -> tuple[Tensor, Tensor]:
+        """0 and 0."""
+        return torch.zeros_like(self._like), torch.zeros_like(self._like)
+
+
+class Walked(Asked):
+    """A path from `start` down to `end`, in a time that goes up from 0, for steps that are tried before they are taken.
+
+    torchsde asks about each step as a whole, and then about its two halves.
+
+    Args:
+        like: A tensor like the states, (B, *D).
+        path: The path.
+        start: Where it is walked from.
+        end: Where it is walked to.
+    """
+
+    def __init__(self, like: Tensor, path: Path, start: float, end: float) -> None:
+        super().__init__(like)
+        self._path, self._start, self._end, self._count = path, start, end, 0
+        self._tried: list[float] = []
+        self.asked = (0.0, 0.0)
+
+    def increment(self, a: float, b: float) -> Tensor:
+        """What the path gains; raises as `increment_and_integral` does."""
+        return self.increment_and_integral(a, b)[0]
+
+    def increment_and_integral(self, a: float, b: float) -> tuple[Tensor, Tensor]:
+        """What the path gains, and the integral of that.
+
+        Raises:
+            Remainder: If torchsde's time stands still.
+            ConfigError: If the step is too short for anything but a tolerance that cannot be met.
+        """
+        length = self._start - self._end
+        if not a < b:
+            raise Remainder
+        if self._count % 3 == 0:
+            self._tried = [*self._tried, b - a][-2:]
+            if b - a < _LEAST and b < length:
+                raise ConfigError(
+                    "AdaptiveTorchSDE finds no step short enough for its tolerance near t = "
+                    f"{self._start - a:.3g}: raise rtol and atol."
+                )
+        self._count += 1
+        self.asked = a, b
+        return self._path(self._start - a, self._end if b == length else self._start - b)
+
+    def next_step(self, h: float) -> float:
+        """The last step that the end did not cut short, as nearly as can be told from outside."""
+        return h if self._count <= 3 else max(self._tried)

@@ -56,6 +56,10 @@ class Equation(nn.Module):
         self._kept = [*self._kept, (time, y, value)][-_KEPT:]
         return value
 
+    def begun(self, u: float) -> Tensor:
+        """The state of the latest evaluation at `u`, (B numel, 1)."""
+        return next(state for at, state, _ in reversed(self._kept) if at == u)
+
     def g(self, u: Tensor, y: Tensor) -> Tensor:
         """G(u), (B numel, 1), or a matrix (B numel, 1, 1) where torchsde expects one."""
         value = self._diffusion(float(u), y.reshape(self._shape)).expand(self._shape).reshape(-1, 1)

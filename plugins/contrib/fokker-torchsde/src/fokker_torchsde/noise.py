@@ -6,7 +6,7 @@ longer stretches by the Brownian bridge, with numbers that a seed of each stretc
 """
 
 from collections.abc import Sequence
-from math import prod
+from math import ceil, prod
 from typing import Annotated
 
 import torch
@@ -19,35 +19,67 @@ from fokker.errors import ConfigError
 from fokker.noise import Noise, Path, PerSample, Time
 from fokker.noise_source import NoiseClaims, NoiseSource
 
-__all__ = ["Brownian", "BrownianNoise", "interval"]
+__all__ = ["Brownian", "BrownianNoise", "drawn_path", "interval"]
 
 _BLOCK_NUMEL = 4096
 """Numbers that share a path's tree: a tree for each sample of the plane would cost a thousand times as much."""
+_BITS, _ENTROPY = 24, 96
+"""Bits of a uniform number in float32, and those that decide a path that is drawn."""
+_DIGITS = 9
+"""Decimals to which times are told apart, unless said otherwise."""
 _CACHE = 128
 """Stretches that a tree remembers; a step needs the ends of its own and all above them, twice the tree's depth."""
 
 
-def interval(size: tuple[int, ...], entropy: int, digits: int) -> BrownianInterval:
-    """A path over [0, 1] that is the same whatever was asked before, with its time integrals, float64 on the host.
+def interval(size: tuple[int, ...], entropy: int, digits: int | None) -> BrownianInterval:
+    """A path over [0, 1] with its time integrals, float64 on the host.
 
     torchsde rounds times to decimals, as many as the logarithm of `tol` has whole ones.
 
     Args:
         size: Shape of its values.
         entropy: Decides all its numbers, at least 0.
-        digits: Decimals to which times are told apart.
+        digits: Decimals to which times are told apart, by a tree of halves, so that the path is the same whatever was
+            asked before; None for any times, and a path that is decided by the entropy and by all that was asked.
     """
+    halves = {} if digits is None else {"halfway_tree": True, "tol": 10.0 ** -(digits + 0.5), "cache_size": _CACHE}
     return BrownianInterval(
         t0=0.0,
         t1=1.0,
         size=size,
         dtype=torch.float64,
         entropy=entropy,
-        tol=10.0 ** -(digits + 0.5),
-        halfway_tree=True,
-        cache_size=_CACHE,
         levy_area_approximation="space-time",
+        **halves,
     )
+
+
+def drawn_path(x: Tensor, noise: Noise, *, refines: bool) -> Path:
+    """A path for each of some samples, decided by uniform numbers that are drawn for them.
+
+    Args:
+        x: A tensor like their states, (A, *D).
+        noise: Where the numbers are drawn from.
+        refines: Whether the path is the same whatever is asked of it.
+    """
+    numel = x[0].numel()
+    like = torch.empty_like(x, dtype=torch.float32)  # the same numbers for states of any precision
+    draws = [noise.uniform(like).flatten(1) for _ in range(ceil(_ENTROPY / (_BITS * numel)))]
+    numbers = (torch.cat(draws, 1)[:, : _ENTROPY // _BITS].cpu().double() * 2**_BITS).long().tolist()
+    digits = _DIGITS if refines else None
+    paths = [interval((numel,), sum(n << _BITS * k for k, n in enumerate(row)), digits) for row in numbers]
+
+    def asked(t: float, s: float) -> tuple[Tensor, Tensor]:
+        a, b = 1 - t, 1 - s
+        if refines:
+            a, b = round(a, _DIGITS), round(b, _DIGITS)
+        if not a < b:
+            return torch.zeros_like(x), torch.zeros_like(x)
+        pairs = [path(a, b, return_U=True) for path in paths]
+        w, u = (torch.stack(values).reshape(x.shape).to(dtype=x.dtype) for values in zip(*pairs, strict=True))
+        return w.to(x.device), u.to(x.device)
+
+    return asked
 
 
 @component
@@ -68,7 +100,7 @@ class Brownian(NoiseSource):
         digits: Decimals to which times are told apart; fewer cost less. A shorter step draws as `independent` does.
     """
 
-    digits: Annotated[int, Interval(ge=3, le=12)] = 9
+    digits: Annotated[int, Interval(ge=3, le=12)] = _DIGITS
 
     @property
     def claims(self) -> NoiseClaims:
@@ -111,7 +143,7 @@ class BrownianNoise(Noise):
         event_shape: Sequence[int],
         *,
         device: torch.device | str = "cpu",
-        digits: int = 9,
+        digits: int = _DIGITS,
     ) -> None:
         self._others = PerSample(seed, index, event_shape, device=device)
         self._digits, self._passed = digits, 0.0
