@@ -1,5 +1,7 @@
 """Brownian paths as noise: the same path on every grid, for every sampler, precision and batch."""
 
+import itertools
+
 import pytest
 import torch
 from fokker import build, load_plugins
@@ -16,9 +18,10 @@ from fokker_edm.restart import Restart
 from fokker_sde.adaptive_sde import AdaptiveSDE
 from fokker_sde.euler_maruyama import EulerMaruyama
 from fokker_sde.pc import PredictorCorrector
-from fokker_torchsde.noise import Brownian, drawn_path, interval
 from torch.testing import assert_close
 from torchsde import BrownianInterval
+
+from fokker_torchsde.noise import Brownian, drawn_path, interval
 
 D = torch.float64
 X = torch.zeros(4, 3, dtype=D)
@@ -31,7 +34,7 @@ def opened(index=range(4), shape=(3,), seed=2, digits=9, **options):
 def gained(noise, grid, x=X):
     """What a path gains over a grid, from the draws of its steps."""
     times = grid.tolist()
-    return sum((t - s) ** 0.5 * noise(x, t, s) for t, s in zip(times, times[1:], strict=False))
+    return sum((t - s) ** 0.5 * noise(x, t, s) for t, s in itertools.pairwise(times))
 
 
 def test_it_is_a_noise_by_name():
@@ -51,7 +54,7 @@ def test_torchsde_s_interval_as_it_is_walks_another_path_on_another_grid():
     def increment(digits, parts):
         path = interval((64,), 7, digits)
         times = [0.1 + 0.8 * k / parts for k in range(parts + 1)]
-        return sum(path(a, b) for a, b in zip(times, times[1:], strict=False))
+        return sum(path(a, b) for a, b in itertools.pairwise(times))
 
     assert_close(increment(9, 3), increment(9, 1), rtol=0, atol=1e-12)
     assert float((increment(None, 3) - increment(None, 1)).std()) > 0.1

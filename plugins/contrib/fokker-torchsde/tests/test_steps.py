@@ -79,7 +79,7 @@ class Drawn(BaseBrownian):
 
 
 class Reverse:
-    """The reverse SDE as torchsde's documentation would have it written: whole examples, u = t_0 - t, noise a matrix."""
+    """The reverse SDE as torchsde's documentation has SDEs written: whole examples, u = t_0 - t, noise a matrix."""
 
     def __init__(self, model, start, calculus, noise_type):
         self.model, self.start = model, start

@@ -11,6 +11,7 @@ from fokker.sampler import trajectory
 from fokker.testing.worlds import gaussian, overlapping
 from fokker_sde.euler_maruyama import EulerMaruyama
 from fokker_sde.milstein import Milstein
+
 from fokker_torchsde.methods import METHODS
 from fokker_torchsde.noise import Brownian
 from fokker_torchsde.steps import TorchSDE

@@ -5,15 +5,15 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from annotated_types import Gt, Lt
-from torch import Tensor
-
+from annotated_types import Ge, Gt, Lt
 from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.flow.transport import some_rows
 from fokker.model import ScoreModel
 from fokker.noise import Noise, Zero
 from fokker.sampler import Claims, Sampler, State
+from torch import Tensor
+
 from fokker_torchsde.descent import Descent, Tolerance
 from fokker_torchsde.methods import METHODS, Name
 from fokker_torchsde.noise import drawn_path
@@ -43,7 +43,7 @@ class AdaptiveTorchSDE(Sampler):
     Args:
         method: Solver, see `torchsde`.
         rtol: Relative tolerance of a step.
-        atol: Absolute tolerance of a step, in the units of the model's data.
+        atol: Absolute tolerance of a step, in the units of the model's data; torchsde would take 1e-7 for any less.
         h: Length in time of the first step.
         shared: Whether a batch has steps in common. Only then a source of noise that is a path is walked.
         refines: Whether all tolerances and first steps walk the same path of a sample, by a tree of halves that takes
@@ -53,7 +53,7 @@ class AdaptiveTorchSDE(Sampler):
 
     method: Name = "srk"
     rtol: Annotated[float, Gt(0), Lt(1)] = 0.01
-    atol: Annotated[float, Gt(0)] = 0.01
+    atol: Annotated[float, Ge(1e-7)] = 0.01
     h: Annotated[float, Gt(0), Lt(1)] = 0.01
     shared: bool = False
     refines: bool | None = None
@@ -63,8 +63,8 @@ class AdaptiveTorchSDE(Sampler):
             object.__setattr__(self, "refines", self.shared)
         if self.shared and not self.refines:
             raise ConfigError(
-                "AdaptiveTorchSDE.refines cannot be false with shared = true, where a sample's path would depend on its "
-                "batch; leave it out."
+                "AdaptiveTorchSDE.refines cannot be false with shared = true, since a sample's path would then depend on "
+                "its batch; leave it out."
             )
 
     @property

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from math import isfinite
 
 import torch
-from torch import Tensor
-from torchsde import sdeint
-
 from fokker.errors import ConfigError
 from fokker.model import ScoreModel
 from fokker.noise import Path
+from torch import Tensor
+from torchsde import sdeint
+
 from fokker_torchsde.brownian import Asked, Remainder, Silent, Walked
 from fokker_torchsde.equation import Equation
 from fokker_torchsde.methods import Method

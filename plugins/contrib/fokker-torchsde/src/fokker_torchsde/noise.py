@@ -2,7 +2,7 @@
 
 torchsde's Brownian interval is a path that is known nowhere until it is asked about: increments are cut out of those of
 longer stretches by the Brownian bridge, with numbers that a seed of each stretch decides (Kidger et al., 2021, section
-4). Only over the halves of halves of the whole, `halfway_tree`, does what it answers not depend on what was asked before.
+4). Only over the halves of halves of the whole, `halfway_tree`, is its answer independent of what was asked before.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,12 @@ from typing import Annotated
 
 import torch
 from annotated_types import Interval
-from torch import Tensor
-from torchsde import BrownianInterval
-
 from fokker.component import component
 from fokker.errors import ConfigError
 from fokker.noise import Noise, Path, PerSample, Time
 from fokker.noise_source import NoiseClaims, NoiseSource
+from torch import Tensor
+from torchsde import BrownianInterval
 
 __all__ = ["Brownian", "BrownianNoise", "drawn_path", "interval"]
 
