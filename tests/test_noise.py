@@ -345,3 +345,18 @@ def test_a_subclass_adds_what_it_draws_itself():
             return torch.ones_like(x)
 
     assert torch.equal(Ones(0, range(2), (3,)).add_to(torch.zeros(2, 3), 0.5), torch.full((2, 3), 0.5))
+
+
+def test_draws_that_are_independent_have_no_path():
+    x = torch.zeros(2, 3)
+    for noise in (PerSample(0, range(2), (3,)), Seeded(0), Zero(), SilentEnd(Zero())):
+        assert noise.path(x) is None
+
+
+def test_a_silent_end_leaves_the_path_as_it_is():
+    class Line(Zero):
+        def path(self, x):
+            return lambda t, s: (x + t - s, x)
+
+    gained, _ = SilentEnd(Line()).path(torch.zeros(1, 2))(0.75, 0.25)
+    assert torch.equal(gained, torch.full((1, 2), 0.5))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fokker.model import ScoreModel
     from fokker.network import DataSpec, Network
     from fokker.noise import Noise
+    from fokker.noise_source import NoiseSource
     from fokker.objective import Objective
     from fokker.parameterization import Parameterization
     from fokker.perturbation import Perturbation
@@ -50,6 +51,7 @@ __all__ = [
     "Metric",
     "Network",
     "Noise",
+    "NoiseSource",
     "Objective",
     "OneStep",
     "Parameterization",
@@ -83,6 +85,7 @@ _HOMES = {
     "Metric": "fokker.metric",
     "Network": "fokker.network",
     "Noise": "fokker.noise",
+    "NoiseSource": "fokker.noise_source",
     "Objective": "fokker.objective",
     "OneStep": "fokker.sampler",
     "Parameterization": "fokker.parameterization",

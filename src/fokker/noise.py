@@ -9,18 +9,23 @@ neighbours matter. A generator for each single sample would cost 200 times as mu
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod, sqrt
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-__all__ = ["Noise", "PerSample", "Recorded", "Seeded", "SilentEnd", "Time", "Zero", "block_seed"]
+__all__ = ["Noise", "Path", "PerSample", "Recorded", "Seeded", "SilentEnd", "Time", "Zero", "block_seed"]
 
 _BLOCK_NUMEL = 4096
 _MASK = 0xFFFFFFFF
 
 Time = Tensor | float
+
+Path: TypeAlias = Callable[[float, float], tuple[Tensor, Tensor]]
+"""A Brownian path, asked from a time down to an earlier one: W and int W as in `Noise.integral`, but not divided by
+powers of the step's length, (B, *D) each. It may be asked about any stretch, any number of times, and says the same."""
 
 
 class Noise(ABC):
@@ -46,6 +51,14 @@ class Noise(ABC):
         """
         z, u = self(x, t, s), self(x, t, s)
         return z, z / 2 + u / sqrt(12)
+
+    def path(self, x: Tensor) -> Path | None:
+        """The Brownian path behind the draws, for samplers that try steps before they take them; None if there is none.
+
+        Args:
+            x: A tensor like the states, (B, *D).
+        """
+        return None
 
     def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
         """x + factor z for a draw z, written over `x`, (B, *D); a source may draw z where nobody sees it."""
@@ -105,6 +118,10 @@ class SilentEnd(Noise):
     def integral(self, x: Tensor, t: Time | None = None, s: Time | None = None) -> tuple[Tensor, Tensor]:
         """The other source's pair."""
         return self._noise.integral(x, t, s)
+
+    def path(self, x: Tensor) -> Path | None:
+        """The other source's path."""
+        return self._noise.path(x)
 
     def add_to(self, x: Tensor, factor: float, t: Time | None = None, s: Time | None = None) -> Tensor:
         """The other source's sum."""

@@ -11,11 +11,14 @@ from fokker.errors import ConfigError
 from fokker.guidance import Guidance, Subject
 from fokker.model import Counted, ScoreModel
 from fokker.network import DataSpec
-from fokker.noise import PerSample
+from fokker.noise import Noise
+from fokker.noise_source import Independent, NoiseSource
 from fokker.sampler import Final, Sampler, State, trajectory
 from fokker.start import Start, prior
 
 __all__ = ["Begun", "Chunk", "begin", "classes_of", "generate"]
+
+_INDEPENDENT = Independent()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,7 @@ def generate(
     data: DataSource | None = None,
     keep_states: int = 0,
     keep_samples: int = 16,
+    source: NoiseSource = _INDEPENDENT,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     on_step: Callable[[int], None] | None = None,
@@ -82,6 +86,7 @@ def generate(
             `fokker.guidance.Subject.told`); may be left out if nothing asks for them.
         keep_states: States of the trajectory to keep at most, evenly spread over it, the last among them; 0 keeps none.
         keep_samples: Samples of which states are kept, from the first chunk alone.
+        source: Where random numbers come from.
         device: Of the states.
         dtype: Of the states.
         on_step: Called after every step with the number of samples that went one step further.
@@ -99,6 +104,7 @@ def generate(
             init=init,
             label=label,
             guidance=guidance,
+            source=source,
             device=device,
             dtype=dtype,
         )
@@ -136,7 +142,7 @@ class Begun:
     x: Tensor
     model: ScoreModel
     counted: Counted
-    noise: PerSample
+    noise: Noise
     cond: dict[str, Tensor] | None
     labels: Tensor | None
 
@@ -152,6 +158,7 @@ def begin(
     init: Start = prior,
     label: int | None = None,
     guidance: Sequence[Guidance] = (),
+    source: NoiseSource = _INDEPENDENT,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Begun:
@@ -167,6 +174,7 @@ def begin(
         init: Where trajectories begin.
         label: Class of all samples.
         guidance: What steers the samples.
+        source: Where random numbers come from.
         device: Of the states.
         dtype: Of the states.
     """
@@ -179,9 +187,8 @@ def begin(
     for found in (subject.told(index), *(each.conditions(subject, index) for each in guidance)):
         for name, value in found.items():
             cond[name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
-    # rows that are advanced separately need a generator each
-    block = 1 if sampler.claims.own_steps and sampler.claims.stochastic else None
-    noise = PerSample(seed, index, spec.event_shape, device=device, block=block)
+    separate = sampler.claims.own_steps and sampler.claims.stochastic
+    noise = source.open(seed, index, spec.event_shape, device=device, separate=separate)
     counted = Counted(model)
     guided: ScoreModel = counted
     for each in guidance:

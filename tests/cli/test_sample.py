@@ -270,6 +270,21 @@ def test_steps_of_one_s_own_do_not_depend_on_the_batch(fokker, run, tmp_path, sa
     assert done.exit_code == 2 and "chooses its own number of evaluations" in done.stderr
 
 
+def test_the_source_of_random_numbers_has_a_name(fokker, run, tmp_path):
+    options = ("sample", run, "-n", 3, "--seed", 5, "--sampler", "euler-maruyama")
+    for name, more in (("usual.npy", ()), ("named.npy", ("--noise", "independent"))):
+        done = fokker(*options, "--out", tmp_path / name, *more)
+        assert done.exit_code == 0, done.stderr
+    assert np.array_equal(read(tmp_path / "usual.npy")[0], read(tmp_path / "named.npy")[0])
+    named = fokker(*options, "--out", tmp_path / "named.safetensors", "--noise", "independent")
+    assert named.exit_code == 0, named.stderr
+    with safe_open(tmp_path / "named.safetensors", "pt") as file:
+        assert file.metadata()["noise"] == "independent"
+    refused = fokker(*options, "--out", tmp_path / "x.npy", "--noise", "independant")
+    assert refused.exit_code == 2
+    assert "No noise named 'independant'. Did you mean 'independent'?" in refused.stderr
+
+
 def test_labels(fokker, run, labelled, tmp_path):
     fokker("sample", labelled, "--out", tmp_path / "a.npz", "-n", 4, "--label", 2)
     assert read(tmp_path / "a.npz")[1].tolist() == [2, 2, 2, 2]

@@ -47,6 +47,7 @@ _CHUNK_NUMEL = 1 << 18
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first sample.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
 @click.option("--guidance", type=ComponentType("guidance"), multiple=True, help="What steers the samples; repeatable.")
+@click.option("--noise", type=ComponentType("noise"), help="Source of its random numbers; independent unless given.")
 @click.option("--label", type=LabelType(), help="Class of all samples, or none; all classes in turn unless given.")
 @click.option(
     "--trajectory",
@@ -79,6 +80,7 @@ def sample(
     first: int,
     batch_size: int | None,
     guidance: tuple[str, ...],
+    noise: str | None,
     label: int | Literal["none"] | None,
     trajectory: int | None,
     checkpoint: str | None,
@@ -117,6 +119,7 @@ def sample(
     settings, p = opened.plan.sample, opened.plan.perturbation
     way, rule = pick_way(app, opened, sampler, grid, budget=nfe is not None)
     steering = [config.build(app.registry, "guidance", spec) for spec in guidance]
+    source = config.build(app.registry, "noise", noise or "independent")
     end = final or settings.final
     if init is not None:
         table = {**config.settings_table(app.registry, settings), "init": parse_value(init)}
@@ -156,6 +159,8 @@ def sample(
         "checkpoint": opened.checkpoint(checkpoint).name,
         "raw_weights": raw_weights,
     }
+    if noise is not None:  # folders of shards from before there was a choice are continued
+        about["noise"] = noise
     began, done, calls = time.perf_counter(), 0, 0
     broken: list[int] = []
     total = n * (len(times) - 1 + (end == "tweedie"))
@@ -197,6 +202,7 @@ def sample(
             data=opened.plan.data,
             keep_states=trajectory or 0,
             keep_samples=max(16, min(1000, 4096 // spec.numel)),
+            source=source,
             device=where,
             on_step=on_step,
         ):

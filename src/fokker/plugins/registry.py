@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fokker.label import Label
     from fokker.metric import Metric
     from fokker.network import Network
+    from fokker.noise_source import NoiseSource
     from fokker.objective import Objective
     from fokker.parameterization import Parameterization
     from fokker.perturbation import Perturbation
@@ -54,6 +55,7 @@ INTERFACES = {
     "corrector": "fokker.sampler:Corrector",
     "grid": "fokker.grid:Grid",
     "guidance": "fokker.guidance:Guidance",
+    "noise": "fokker.noise_source:NoiseSource",
     "data": "fokker.data:DataSource",
     "transform": "fokker.data:Transform",
     "metric": "fokker.metric:Metric",
@@ -290,6 +292,10 @@ class Registry:
     def guidance(self, name: str, target: _Target, *, summary: str = "") -> None:
         """Register a guidance; arguments and errors as for `perturbation`."""
         self._add("guidance", name, target, summary)
+
+    def noise(self, name: str, target: "str | type[NoiseSource]", *, summary: str = "") -> None:
+        """Register a noise source; arguments and errors as for `perturbation`."""
+        self._add("noise", name, target, summary)
 
     def data(self, name: str, target: "str | type[DataSource]", *, summary: str = "") -> None:
         """Register a data source; arguments and errors as for `perturbation`."""

@@ -77,6 +77,11 @@ KINDS: Mapping[str, Kind] = {
         (_TRAIN, f"{_SAMPLE} --guidance $name:point=1.0,precision=4.0"),
         ("point=1.0, precision=4.0",),
     ),
+    "noise": Kind(
+        "Draws of another stream of the seed.",
+        (_TRAIN, f"{_SAMPLE} --noise $name:stream=2"),
+        ("stream=2",),
+    ),
     "data": Kind(
         "Sine waves of two pitches.",
         ("fokker train --data $name:length=32 --steps 2000 --out runs/waves",),

@@ -254,8 +254,8 @@ def silent_end(sampler: Sampler) -> None:
     """Takes the noise of its very last update from `noise.final`, so that the end can be a mean."""
     if not sampler.claims.stochastic:
         raise NotApplicable("it claims to draw nothing")
-    if sampler.claims.own_steps:
-        raise NotApplicable("it claims steps of its own: the last update of a row is not the batch's last draw")
+    if sampler.claims.own_steps or sampler.claims.shared_steps:
+        raise NotApplicable("it claims steps of its own choice: its last update is not the batch's last draw")
     p, grid = VP(), descent(4)
     x = start(p, grid, _BATCH, 2)
     if sampler.claims.quiet_end:

@@ -24,6 +24,7 @@ _MODULES = (
     "correctors",
     "grids",
     "guidances",
+    "noises",
     "sources",
     "transforms",
     "metrics",
