@@ -10,7 +10,29 @@ if TYPE_CHECKING:
 __all__ = ["fokker_register"]
 
 
+_SAMPLERS = {
+    "ddpm": "on_tables:DDPM",
+    "ddim": "on_tables:DDIM",
+    "pndm": "on_tables:PNDM",
+    "dpm-solver-multistep": "on_the_line:DPMMultistep",
+    "dpm-solver-singlestep": "on_the_line:DPMSinglestep",
+    "unipc-multistep": "on_the_line:UniPC",
+    "deis-multistep": "on_the_line:DEIS",
+    "flow-match-euler-discrete": "on_the_line:FlowEuler",
+    "flow-match-heun-discrete": "on_the_line:FlowHeun",
+    "euler-discrete": "on_ratios:Euler",
+    "euler-ancestral-discrete": "on_ratios:EulerAncestral",
+    "heun-discrete": "on_ratios:Heun",
+    "lms-discrete": "on_ratios:LMS",
+    "edm-euler": "on_ratios:EDMEuler",
+    "edm-dpm-solver-multistep": "on_ratios:EDMMultistep",
+}
+"""The schedulers, by diffusers' own names: those of its modules, in kebab-case."""
+
+
 @hookimpl
 def fokker_register(registry: "Registry") -> None:
     """Register what this package provides; nothing is imported until it is used."""
     registry.network("model", "fokker_diffusers.network:Model", summary="A U-Net or transformer of diffusers.")
+    for name, target in _SAMPLERS.items():
+        registry.sampler(name, f"fokker_diffusers.{target}", summary=f"diffusers' scheduler {name}.")

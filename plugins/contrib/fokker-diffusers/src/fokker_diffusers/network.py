@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from fokker import ConfigError, DataSpec, Network, component
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fokker import ConfigError, DataSpec, Network, component
 from fokker_diffusers.configs import accepted, few, read_config
 
 __all__ = ["CLASSES", "Backbone", "Model"]

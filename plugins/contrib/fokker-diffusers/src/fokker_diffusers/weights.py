@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
+from fokker.errors import RunError
 from safetensors.torch import load_file
 from torch import Tensor
-
-from fokker.errors import RunError
 
 __all__ = ["NAME", "read_weights"]
 
