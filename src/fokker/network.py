@@ -55,7 +55,7 @@ class DataSpec:
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """What a network finds in a file of published weights; see `Network.published`.
+    """What is found in published weights; see `Network.published` and `fokker.format.Format`.
 
     Args:
         weights: The weights under the names of the network's own backbone. A tensor that the backbone has no place for
@@ -64,12 +64,16 @@ class Published:
             `perturbation` or the `parameterization`. They stand over a recipe's.
         defaults: Tables that a recipe may replace, such as `sample`.
         ema: The moving average of the weights under the same names, if the file has one; buffers may be left out.
+        shape: Shape of one example, if what is stored tells; it serves where the data is not at hand.
+        classes: Number of classes that the network is told apart, likewise.
     """
 
     weights: "Mapping[str, Tensor]"
     facts: Mapping[str, Any]
     defaults: Mapping[str, Any] = dataclass_field(default_factory=dict)
     ema: "Mapping[str, Tensor] | None" = None
+    shape: tuple[int, ...] | None = None
+    classes: int | None = None
 
 
 class Network(ABC):

@@ -27,6 +27,7 @@ _MODULES = (
     "sources",
     "transforms",
     "metrics",
+    "formats",
     "models",
     "recipes",
 )
