@@ -91,7 +91,7 @@ KINDS: Mapping[str, Kind] = {
     "format": Kind(
         "A numpy archive of the tensors and the plan.",
         (_TRAIN, "fokker convert runs/roll --out roll.npz --format $name"),
-        ("single=False",),
+        ("compressed=True",),
     ),
     "recipe": Kind(
         "The swiss roll by denoising score matching.",

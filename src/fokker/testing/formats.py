@@ -31,10 +31,12 @@ def _observe(format: Format) -> list[Any]:
         if not format.writes:
             return [format.recognises(Path(folder))]
         try:
-            found = format.read(_written(format, Path(folder))[0], load_plugins().registry)
+            place = _written(format, Path(folder))[0]
+            found = format.read(place, load_plugins().registry)
         except FokkerError as error:
             return [error]
-        return [*found.weights.values(), *found.weights, str(found.facts), str(found.defaults)]
+        size = sum(each.stat().st_size for each in (place, *place.rglob("*")) if each.is_file())
+        return [size, *found.weights.values(), *found.weights, str(found.facts), str(found.defaults)]
 
 
 suite = Suite(Format, observe=_observe)
