@@ -34,5 +34,8 @@ _SAMPLERS = {
 def fokker_register(registry: "Registry") -> None:
     """Register what this package provides; nothing is imported until it is used."""
     registry.network("model", "fokker_diffusers.network:Model", summary="A U-Net or transformer of diffusers.")
+    registry.label("timestep", "fokker_diffusers.label:Timestep", summary="The level of a table, counted from 0.")
+    registry.grid("timesteps", "fokker_diffusers.grids:Timesteps", summary="The timesteps of a scheduler of diffusers.")
+    registry.grid("flow-sigmas", "fokker_diffusers.grids:FlowSigmas", summary="The sigmas of flow matching, shifted.")
     for name, target in _SAMPLERS.items():
         registry.sampler(name, f"fokker_diffusers.{target}", summary=f"diffusers' scheduler {name}.")

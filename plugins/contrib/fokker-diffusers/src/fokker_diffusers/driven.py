@@ -9,7 +9,8 @@ A scheduler works in coordinates of its own, x_s = x / c, and wants one combinat
 Each is a change of scale alone, so that a scheduler runs on any perturbation and any grid; on a table of betas and
 diffusers' own timesteps it does what diffusers' loop does. That loop ends with a step to no noise, which is the expected
 data: in fokker the end belongs to `final`. The scheduler is told of that step, since some lower their order before it,
-and `final=tweedie` makes it.
+and `final=tweedie` makes it. Where the scheduler clamps the expected data it is the scheduler's after all: the last state
+comes with it.
 """
 
 from abc import abstractmethod
@@ -18,9 +19,9 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import torch
-from fokker import ConfigError, Sampler, State
+from fokker import ConfigError, Grid, Sampler, State
 from fokker.model import ScoreModel
-from fokker.noise import Noise
+from fokker.noise import Noise, Zero
 from fokker.perturbation import Perturbation
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -107,8 +108,19 @@ class Driven(Sampler):
     wants: ClassVar[Literal["eps", "v"]]
     """The combination of the prediction that is handed over: the noise, or v = alpha eps - sigma x0 in the scheduler's
     own alpha and sigma over sqrt(alpha^2 + sigma^2); on the line, its velocity eps - x0 instead."""
+    timesteps: ClassVar[str] = ""
+    """Its name in the grid `timesteps`."""
     of_steps: ClassVar[frozenset[str]] = frozenset()
     """Fields that are arguments of `step`, not of the scheduler."""
+
+    @property
+    def own_grid(self) -> Grid:
+        """The timesteps that diffusers' scheduler would set."""
+        from fokker_diffusers.grids import Timesteps
+
+        ending: Any = "zero" if self.to_zero else "sigma_min"
+        named: Any = self.timesteps
+        return Timesteps(scheduler=named, final_sigmas_type=ending)
 
     @abstractmethod
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
@@ -126,6 +138,16 @@ class Driven(Sampler):
     def step_options(self) -> dict[str, Any]:
         """The fields that are arguments of `step`."""
         return {name: getattr(self, name) for name in self.of_steps}
+
+    @property
+    def finishing(self) -> bool:
+        """Whether the expected data at the end is the scheduler's, which clamps it, and not the model's."""
+        return self.to_zero and (getattr(self, "clip_sample", False) or getattr(self, "thresholding", False))
+
+    def last_call(self, scheduler: Any) -> int | Tensor:
+        """What the scheduler is told at the step to no noise."""
+        name: Tensor = scheduler.timesteps[-1]
+        return name
 
     @property
     def to_zero(self) -> bool:
@@ -154,7 +176,14 @@ class Driven(Sampler):
                 output = model(here, times[j], cond).linear(eps=of_eps[j], x0=of_x0[j]).reshape(y.shape)
                 with _Supplied(source, here, times[k], times[k + 1]):
                     y = scheduler.step(output, call.timestep, y, **extra, return_dict=False)[0]
-            yield State(times[k + 1], (y * scale[k + 1]).reshape(x.shape))
+            here = (y * scale[k + 1]).reshape(x.shape)
+            if k < len(calls) - 1 or not (self.finishing and ladder.ends):
+                yield State(times[k + 1], here)
+        if self.finishing and ladder.ends:
+            output = model(here, times[-1], cond).linear(eps=of_eps[-1], x0=of_x0[-1]).reshape(y.shape)
+            with _Supplied(Zero(), here, times[-1], 0.0):
+                clean = scheduler.step(output, self.last_call(scheduler), y, **extra, return_dict=False)[0]
+            yield State(times[-1], here, clean.reshape(x.shape))
 
     def _ladder(self, p: Perturbation, grid: Tensor) -> Ladder:
         alpha, sigma = p.alpha(grid), p.sigma(grid)

@@ -338,4 +338,5 @@ def _wide(model: Any, x: Tensor, timestep: Tensor, classes: Tensor) -> Tensor:
     shift, scale = model.proj_out_1(nn.functional.silu(told)).chunk(2, dim=1)
     h = model.proj_out_2(model.norm_out(h) * (1 + scale[:, None]) + shift[:, None])
     h = h.unflatten(1, (rows, columns)).unflatten(-1, (patch, patch, model.out_channels))
-    return h.permute(0, 5, 1, 3, 2, 4).reshape(len(x), model.out_channels, rows * patch, columns * patch)
+    out: Tensor = h.permute(0, 5, 1, 3, 2, 4).reshape(len(x), model.out_channels, rows * patch, columns * patch)
+    return out

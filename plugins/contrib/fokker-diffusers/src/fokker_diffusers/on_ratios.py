@@ -7,7 +7,8 @@ from math import inf
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval
-from fokker import Claims, ConfigError, component
+from fokker import Claims, ConfigError, Grid, component
+from fokker.edm_grid import EDMGrid
 
 from fokker_diffusers.driven import BySigmas, Call, Coordinates, Ladder
 
@@ -64,6 +65,7 @@ class Euler(_Churned):
     """
 
     scheduler: ClassVar[str] = "EulerDiscreteScheduler"
+    timesteps: ClassVar[str] = "euler-discrete"
 
     s_churn: Annotated[float, Ge(0)] = 0.0
     s_tmin: Annotated[float, Ge(0)] = 0.0
@@ -84,6 +86,7 @@ class EulerAncestral(_OnRatio):
     """
 
     scheduler: ClassVar[str] = "EulerAncestralDiscreteScheduler"
+    timesteps: ClassVar[str] = "euler-ancestral-discrete"
 
     @property
     def claims(self) -> Claims:
@@ -107,6 +110,7 @@ class Heun(_OnRatio):
     """
 
     scheduler: ClassVar[str] = "HeunDiscreteScheduler"
+    timesteps: ClassVar[str] = "heun-discrete"
 
     clip_sample: bool = False
     clip_sample_range: Annotated[float, Gt(0)] = 1.0
@@ -115,7 +119,7 @@ class Heun(_OnRatio):
     def claims(self) -> Claims:
         """Order 2, of two evaluations a step."""
         free = not self.clip_sample
-        return Claims(order=2 if free else None, evaluations=2, schedule_invariant=True, exact_on_point_mass=free)
+        return Claims(order=2 if free else None, evaluations=2, schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing), exact_on_point_mass=free)
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
@@ -133,6 +137,7 @@ class LMS(_OnRatio):
     """
 
     scheduler: ClassVar[str] = "LMSDiscreteScheduler"
+    timesteps: ClassVar[str] = "lms-discrete"
     of_steps: ClassVar[frozenset[str]] = frozenset({"order"})
 
     order: Annotated[int, Interval(ge=1, le=4)] = 4
@@ -169,6 +174,11 @@ class EDMEuler(_Churned):
     s_tmin: Annotated[float, Ge(0)] = 0.0
     s_tmax: Annotated[float, Gt(0)] | None = None
     s_noise: Annotated[float, Gt(0)] = 1.0
+
+    @property
+    def own_grid(self) -> Grid:
+        """The sigmas of that scheduler."""
+        return EDMGrid()
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
@@ -216,9 +226,14 @@ class EDMMultistep(_OnRatio):
             order=min(self.solver_order, 2) if not (stochastic or self.thresholding) else None,
             weak_order=1 if stochastic and not self.thresholding else None,
             stochastic=stochastic,
-            schedule_invariant=True,
+            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
             exact_on_point_mass=not self.thresholding,
         )
+
+    @property
+    def own_grid(self) -> Grid:
+        """The sigmas of that scheduler."""
+        return EDMGrid()
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""

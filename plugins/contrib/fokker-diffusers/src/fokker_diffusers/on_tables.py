@@ -45,6 +45,7 @@ class DDPM(_OnTable):
     """
 
     scheduler: ClassVar[str] = "DDPMScheduler"
+    timesteps: ClassVar[str] = "ddpm"
     wants: ClassVar[Literal["eps", "v"]] = "v"
 
     variance_type: Literal["fixed_small", "fixed_large"] = "fixed_small"
@@ -61,7 +62,7 @@ class DDPM(_OnTable):
         return Claims(
             weak_order=1 if free else None,
             stochastic=True,
-            schedule_invariant=True,
+            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
             exact_on_point_mass=free and self.variance_type == "fixed_small",
         )
 
@@ -90,6 +91,7 @@ class DDIM(_OnTable):
     """
 
     scheduler: ClassVar[str] = "DDIMScheduler"
+    timesteps: ClassVar[str] = "ddim"
     wants: ClassVar[Literal["eps", "v"]] = "v"
     of_steps: ClassVar[frozenset[str]] = frozenset({"eta", "use_clipped_model_output"})
 
@@ -109,7 +111,7 @@ class DDIM(_OnTable):
             order=1 if free and self.eta == 0 else None,
             weak_order=1 if free and self.eta == 1 else None,
             stochastic=self.eta > 0,
-            schedule_invariant=True,
+            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
             exact_on_point_mass=free,
         )
 
@@ -130,6 +132,7 @@ class PNDM(_OnTable):
     """
 
     scheduler: ClassVar[str] = "PNDMScheduler"
+    timesteps: ClassVar[str] = "pndm"
     wants: ClassVar[Literal["eps", "v"]] = "eps"
 
     @property

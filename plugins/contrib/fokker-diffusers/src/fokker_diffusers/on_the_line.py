@@ -6,10 +6,11 @@ On the line alpha + sigma = 1, so that alpha = 0 and sigma = 0 are both ordinary
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Interval
-from fokker import Claims, ConfigError, component
+from fokker import Claims, ConfigError, Grid, component
 from torch import Tensor
 
 from fokker_diffusers.driven import BySigmas, Call, Coordinates, Ladder
+from fokker_diffusers.grids import FlowSigmas
 
 __all__ = ["DEIS", "DPMMultistep", "DPMSinglestep", "FlowEuler", "FlowHeun", "UniPC"]
 
@@ -39,6 +40,7 @@ class DPMMultistep(_OnLine):
     """
 
     scheduler: ClassVar[str] = "DPMSolverMultistepScheduler"
+    timesteps: ClassVar[str] = "dpm-solver-multistep"
 
     solver_order: Annotated[int, Interval(ge=1, le=3)] = 2
     algorithm_type: Literal["dpmsolver++", "sde-dpmsolver++"] = "dpmsolver++"
@@ -58,7 +60,7 @@ class DPMMultistep(_OnLine):
             order=min(self.solver_order, 2) if not (stochastic or self.thresholding) else None,
             weak_order=1 if stochastic and not self.thresholding else None,
             stochastic=stochastic,
-            schedule_invariant=True,
+            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
             exact_on_point_mass=not self.thresholding,
         )
 
@@ -82,6 +84,7 @@ class DPMSinglestep(_OnLine):
     """
 
     scheduler: ClassVar[str] = "DPMSolverSinglestepScheduler"
+    timesteps: ClassVar[str] = "dpm-solver-singlestep"
 
     solver_order: Annotated[int, Interval(ge=1, le=3)] = 2
     solver_type: Literal["midpoint", "heun"] = "midpoint"
@@ -95,7 +98,7 @@ class DPMSinglestep(_OnLine):
         """Order 2 at most: the last step may be the first of a group."""
         free = not self.thresholding
         return Claims(
-            order=min(self.solver_order, 2) if free else None, schedule_invariant=True, exact_on_point_mass=free
+            order=min(self.solver_order, 2) if free else None, schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing), exact_on_point_mass=free
         )
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
@@ -123,6 +126,7 @@ class UniPC(_OnLine):
     """
 
     scheduler: ClassVar[str] = "UniPCMultistepScheduler"
+    timesteps: ClassVar[str] = "unipc-multistep"
 
     solver_order: Annotated[int, Interval(ge=1, le=3)] = 2
     predict_x0: bool = True
@@ -140,7 +144,7 @@ class UniPC(_OnLine):
         free = not self.thresholding
         return Claims(
             order=min(self.solver_order, 2) if free else None,
-            schedule_invariant=True,
+            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
             exact_on_point_mass=free and self.predict_x0,
         )
 
@@ -175,6 +179,7 @@ class DEIS(_OnLine):
     """
 
     scheduler: ClassVar[str] = "DEISMultistepScheduler"
+    timesteps: ClassVar[str] = "deis-multistep"
 
     solver_order: Annotated[int, Interval(ge=1, le=3)] = 2
     lower_order_final: bool = True
@@ -187,7 +192,7 @@ class DEIS(_OnLine):
         """Order 2 at most: the first step has order 1."""
         free = not self.thresholding
         return Claims(
-            order=min(self.solver_order, 2) if free else None, schedule_invariant=True, exact_on_point_mass=free
+            order=min(self.solver_order, 2) if free else None, schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing), exact_on_point_mass=free
         )
 
     @property
@@ -228,6 +233,11 @@ class FlowEuler(_OnLine):
             exact_on_point_mass=True,
         )
 
+    @property
+    def own_grid(self) -> Grid:
+        """The sigmas of that scheduler."""
+        return FlowSigmas()
+
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
         return self.once_each(self.laid(ladder), ladder)
@@ -246,6 +256,11 @@ class FlowHeun(_OnLine):
     def claims(self) -> Claims:
         """Order 2, of two evaluations a step."""
         return Claims(order=2, evaluations=2, schedule_invariant=True, exact_on_point_mass=True)
+
+    @property
+    def own_grid(self) -> Grid:
+        """The sigmas of that scheduler."""
+        return FlowSigmas()
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
