@@ -30,6 +30,9 @@ from fokker_diffusers.configs import scheduler_class
 
 __all__ = ["BySigmas", "Call", "Driven", "Ladder"]
 
+_LEAST = 1e-5
+"""Data to noise in a state that can be scaled by it in single precision."""
+
 Coordinates = Literal["table", "ratio", "line"]
 
 
@@ -42,12 +45,14 @@ class Ladder:
         alpha: alpha / c, likewise.
         sigma: sigma / c, likewise.
         ends: Whether a step from the last level to no noise follows, which is not the scheduler's.
+        dtype: Precision of the states.
     """
 
     scale: Tensor
     alpha: Tensor
     sigma: Tensor
     ends: bool
+    dtype: torch.dtype
 
     @property
     def sigmas(self) -> Tensor:
@@ -162,7 +167,7 @@ class Driven(Sampler):
         yield State(times[0], x)
         if len(times) == 1:
             return
-        ladder = self._ladder(model.perturbation, grid)
+        ladder = self._ladder(model.perturbation, grid, x.dtype)
         scheduler, calls = self.start(ladder)
         scale: list[float] = ladder.scale.tolist()
         of_eps, of_x0 = (factor.tolist() for factor in self.wanted(ladder))
@@ -185,20 +190,20 @@ class Driven(Sampler):
                 clean = scheduler.step(output, self.last_call(scheduler), y, **extra, return_dict=False)[0]
             yield State(times[-1], here, clean.reshape(x.shape))
 
-    def _ladder(self, p: Perturbation, grid: Tensor) -> Ladder:
+    def _ladder(self, p: Perturbation, grid: Tensor, dtype: torch.dtype) -> Ladder:
         alpha, sigma = p.alpha(grid), p.sigma(grid)
         scale = {
             "table": (alpha**2 + sigma**2).sqrt(),
             "ratio": alpha,
             "line": alpha + sigma,
         }[self.coordinates]
-        if not bool((scale > 0).all()):
+        if not bool((scale > _LEAST * sigma).all()):
             raise ConfigError(
-                f"{type(self).__name__} goes by sigma / alpha, and nothing is left of the data at t = 1, where alpha = 0; "
-                "take 'ddim' or 'dpm-solver-multistep', or begin the grid later."
+                f"{type(self).__name__} goes by sigma / alpha, and where the grid begins alpha is {float(alpha[0]):.2g}; "
+                "take 'ddim' or 'dpm-solver-multistep', or begin later."
             )
         clean = bool(sigma[-1] == 0)
-        return Ladder(scale, alpha / scale, sigma / scale, ends=self.to_zero and not clean)
+        return Ladder(scale, alpha / scale, sigma / scale, ends=self.to_zero and not clean, dtype=dtype)
 
     def wanted(self, ladder: Ladder) -> tuple[Tensor, Tensor]:
         """Factors of eps and of x0 at every level."""

@@ -26,8 +26,8 @@ class Timestep(Label):
     def __call__(self, perturbation: Perturbation, t: Tensor) -> Tensor:
         """The timestep, float64."""
         if self.between == "floor":
-            # what rounding has left of a level is that level
-            return (Index("interpolate")(perturbation, t).double() - 1 + 1e-6).floor()
+            # what the rounding of sigmas in single precision has left of a level is that level
+            return (Index("interpolate")(perturbation, t).double() - 1 + 1e-3).floor()
         if self.between != "linear":
             return Index(self.between)(perturbation, t).double() - 1
         knots = perturbation.knots

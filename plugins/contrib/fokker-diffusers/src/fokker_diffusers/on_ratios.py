@@ -119,7 +119,14 @@ class Heun(_OnRatio):
     def claims(self) -> Claims:
         """Order 2, of two evaluations a step."""
         free = not self.clip_sample
-        return Claims(order=2 if free else None, evaluations=2, schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing), exact_on_point_mass=free)
+        return Claims(
+            order=2 if free else None,
+            evaluations=2,
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
+            exact_on_point_mass=free,
+        )
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
@@ -149,7 +156,10 @@ class LMS(_OnRatio):
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
-        return self.once_each(self.laid(ladder, **_TABLE), ladder)
+        scheduler = self.laid(ladder, **_TABLE)
+        # it integrates in the precision of its sigmas, which shows in the fourth digit of a state: diffusers' is single
+        scheduler.sigmas = scheduler.sigmas.to(ladder.dtype)
+        return self.once_each(scheduler, ladder)
 
 
 _EDM: dict[str, Any] = {"prediction_type": "v_prediction", "sigma_data": 1.0, "num_train_timesteps": 2}
@@ -226,7 +236,9 @@ class EDMMultistep(_OnRatio):
             order=min(self.solver_order, 2) if not (stochastic or self.thresholding) else None,
             weak_order=1 if stochastic and not self.thresholding else None,
             stochastic=stochastic,
-            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
             exact_on_point_mass=not self.thresholding,
         )
 

@@ -62,7 +62,9 @@ class DDPM(_OnTable):
         return Claims(
             weak_order=1 if free else None,
             stochastic=True,
-            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
             exact_on_point_mass=free and self.variance_type == "fixed_small",
         )
 
@@ -111,7 +113,9 @@ class DDIM(_OnTable):
             order=1 if free and self.eta == 0 else None,
             weak_order=1 if free and self.eta == 1 else None,
             stochastic=self.eta > 0,
-            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
             exact_on_point_mass=free,
         )
 

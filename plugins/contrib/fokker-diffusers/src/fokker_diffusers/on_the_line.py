@@ -60,7 +60,9 @@ class DPMMultistep(_OnLine):
             order=min(self.solver_order, 2) if not (stochastic or self.thresholding) else None,
             weak_order=1 if stochastic and not self.thresholding else None,
             stochastic=stochastic,
-            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
             exact_on_point_mass=not self.thresholding,
         )
 
@@ -98,7 +100,11 @@ class DPMSinglestep(_OnLine):
         """Order 2 at most: the last step may be the first of a group."""
         free = not self.thresholding
         return Claims(
-            order=min(self.solver_order, 2) if free else None, schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing), exact_on_point_mass=free
+            order=min(self.solver_order, 2) if free else None,
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
+            exact_on_point_mass=free,
         )
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
@@ -144,7 +150,9 @@ class UniPC(_OnLine):
         free = not self.thresholding
         return Claims(
             order=min(self.solver_order, 2) if free else None,
-            schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing),
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
             exact_on_point_mass=free and self.predict_x0,
         )
 
@@ -192,7 +200,11 @@ class DEIS(_OnLine):
         """Order 2 at most: the first step has order 1."""
         free = not self.thresholding
         return Claims(
-            order=min(self.solver_order, 2) if free else None, schedule_invariant=True, finishes=self.finishing, at_end=int(self.finishing), exact_on_point_mass=free
+            order=min(self.solver_order, 2) if free else None,
+            schedule_invariant=True,
+            finishes=self.finishing,
+            at_end=int(self.finishing),
+            exact_on_point_mass=free,
         )
 
     @property
