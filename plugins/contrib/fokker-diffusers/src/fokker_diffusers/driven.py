@@ -45,14 +45,12 @@ class Ladder:
         alpha: alpha / c, likewise.
         sigma: sigma / c, likewise.
         ends: Whether a step from the last level to no noise follows, which is not the scheduler's.
-        dtype: Precision of the states.
     """
 
     scale: Tensor
     alpha: Tensor
     sigma: Tensor
     ends: bool
-    dtype: torch.dtype
 
     @property
     def sigmas(self) -> Tensor:
@@ -167,7 +165,7 @@ class Driven(Sampler):
         yield State(times[0], x)
         if len(times) == 1:
             return
-        ladder = self._ladder(model.perturbation, grid, x.dtype)
+        ladder = self._ladder(model.perturbation, grid)
         scheduler, calls = self.start(ladder)
         scale: list[float] = ladder.scale.tolist()
         of_eps, of_x0 = (factor.tolist() for factor in self.wanted(ladder))
@@ -190,7 +188,7 @@ class Driven(Sampler):
                 clean = scheduler.step(output, self.last_call(scheduler), y, **extra, return_dict=False)[0]
             yield State(times[-1], here, clean.reshape(x.shape))
 
-    def _ladder(self, p: Perturbation, grid: Tensor, dtype: torch.dtype) -> Ladder:
+    def _ladder(self, p: Perturbation, grid: Tensor) -> Ladder:
         alpha, sigma = p.alpha(grid), p.sigma(grid)
         scale = {
             "table": (alpha**2 + sigma**2).sqrt(),
@@ -203,7 +201,7 @@ class Driven(Sampler):
                 "take 'ddim' or 'dpm-solver-multistep', or begin later."
             )
         clean = bool(sigma[-1] == 0)
-        return Ladder(scale, alpha / scale, sigma / scale, ends=self.to_zero and not clean, dtype=dtype)
+        return Ladder(scale, alpha / scale, sigma / scale, ends=self.to_zero and not clean)
 
     def wanted(self, ladder: Ladder) -> tuple[Tensor, Tensor]:
         """Factors of eps and of x0 at every level."""

@@ -156,10 +156,7 @@ class LMS(_OnRatio):
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
-        scheduler = self.laid(ladder, **_TABLE)
-        # it integrates in the precision of its sigmas, which shows in the fourth digit of a state: diffusers' is single
-        scheduler.sigmas = scheduler.sigmas.to(ladder.dtype)
-        return self.once_each(scheduler, ladder)
+        return self.once_each(self.laid(ladder, **_TABLE), ladder)
 
 
 _EDM: dict[str, Any] = {"prediction_type": "v_prediction", "sigma_data": 1.0, "num_train_timesteps": 2}
