@@ -152,7 +152,14 @@ class LMS(_OnRatio):
     @property
     def claims(self) -> Claims:
         """Order 2 at most: the first step has order 1."""
-        return Claims(order=min(self.order, 2), schedule_invariant=True, exact_on_point_mass=True)
+        return Claims(
+            order=min(self.order, 2), at_end=1, finishes=True, schedule_invariant=True, exact_on_point_mass=True
+        )
+
+    @property
+    def finishing(self) -> bool:
+        """Yes: its step to no noise remembers the levels before, and is not the expected data at the last of them."""
+        return True
 
     def start(self, ladder: Ladder) -> tuple[Any, list[list[Call]]]:
         """See `Driven`."""
