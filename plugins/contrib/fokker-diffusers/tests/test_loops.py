@@ -4,8 +4,8 @@ import diffusers
 import pytest
 import torch
 from fokker import DataSpec, sample
-from fokker.linear import EDMNoise, Flow
 from fokker.label import CNoise, ThousandTime, Time
+from fokker.linear import EDMNoise, Flow
 from fokker.model import NetworkModel
 from fokker.noise import Recorded
 from fokker.parameterization import EDM, X0, Eps, V, Velocity
