@@ -64,7 +64,7 @@ class DataSpec:
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """What a network finds in a file of published weights; see `Network.published`.
+    """What is found in published weights; see `Network.published` and `fokker.format.Format`.
 
     Args:
         weights: The weights under the names of the network's own backbone. A tensor that the backbone has no place for
@@ -75,6 +75,8 @@ class Published:
         ema: The moving average of the weights under the same names, if the file has one; buffers may be left out.
         condition: Gives the shapes of what the network is told of an example of a shape, besides classes, where the
             data itself is not there to say so.
+        shape: Shape of one example, if what is stored tells; it serves where the data is not at hand.
+        classes: Number of classes that the network is told apart, likewise.
     """
 
     weights: "Mapping[str, Tensor]"
@@ -82,6 +84,8 @@ class Published:
     defaults: Mapping[str, Any] = dataclass_field(default_factory=dict)
     ema: "Mapping[str, Tensor] | None" = None
     condition: "Callable[[tuple[int, ...]], Mapping[str, tuple[int, ...]]] | None" = None
+    shape: tuple[int, ...] | None = None
+    classes: int | None = None
 
 
 class Network(ABC):

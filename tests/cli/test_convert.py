@@ -17,9 +17,10 @@ from fokker.cli.app import App
 from fokker.cli.main import cli
 from fokker.component import component
 from fokker.errors import ConfigError, FokkerError, RunError
+from fokker.format import Format
 from fokker.network import Network, Published
 from fokker.plugins import load_plugins
-from fokker.run.convert import convert
+from fokker.run.convert import convert, write
 from fokker.run.folder import open_run
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "data"
@@ -283,3 +284,73 @@ def test_a_network_of_a_plugin_brings_its_own_published_weights(host, tmp_path):
     assert run.model(raw_weights=True).backbone.gain.tolist() == [1.0, 2.0]
     averaged = run.model().backbone
     assert averaged.gain.tolist() == [3.0, 6.0] and averaged.offset.tolist() == [1.0]
+
+
+@pytest.fixture
+def converted(files, host, tmp_path):
+    """A run with a moving average that differs from its weights."""
+    data = {"data": "images:root=nowhere,transforms=[]"}
+    return convert(host, files / "ncsnv2-ema.pth", tmp_path / "run", options=data, shape=(3, 16, 16))
+
+
+def test_a_run_is_written_as_a_file_of_weights(converted, fokker, tmp_path):
+    out = tmp_path / "w.safetensors"
+    for extra, raw in (((), False), (("--raw-weights", "--force"), True)):
+        done = fokker("convert", converted.path, "--out", out, "--format", "weights", *extra)
+        assert done.exit_code == 0, done.output
+        assert done.stdout == f"{out}\n"
+        expected = converted.model(raw_weights=raw).backbone.state_dict()
+        stored = load_file(out)
+        assert stored.keys() == expected.keys() and all(torch.equal(stored[k], expected[k]) for k in stored)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["run", "w.safetensors"]
+
+
+def test_what_is_in_the_way_of_writing(converted, fokker, tmp_path):
+    run, out = converted.path, tmp_path / "w"
+    done = fokker("convert", run, "--out", out)
+    assert done.exit_code == 2 and "say what it is to be written in with --format: weights" in done.output
+    done = fokker("convert", run, "--out", out, "--format", "weights", "--label", "t")
+    assert done.exit_code == 2 and "is a run, whose plan is what it is; leave out label." in done.output
+    done = fokker("convert", run, "--out", out, "--format", "wieghts")
+    assert done.exit_code == 2 and "Did you mean 'weights'?" in done.output
+    out.write_text("mine")
+    done = fokker("convert", run, "--out", out, "--format", "weights")
+    assert done.exit_code == 1 and "is there already" in done.output and out.read_text() == "mine"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    done = fokker("convert", run, "--out", folder, "--format", "weights", "--force")
+    assert done.exit_code == 1 and "is a folder of something else" in done.output and list(folder.iterdir())
+    done = fokker("convert", tmp_path / "no.pth", "--out", tmp_path / "r", "--raw-weights", *NOWHERE)
+    assert done.exit_code == 2 and "are for runs, and" in done.output
+    done = fokker("convert", folder, "--out", tmp_path / "r", *NOWHERE)
+    assert done.exit_code == 2 and "is in no format that can be taken in; there are weights" in done.output
+
+
+@component
+class Gained(Format):
+    """A folder with gains, which knows its shape and classes."""
+
+    def recognises(self, place):
+        return (place / "gains.safetensors").is_file()
+
+    def read(self, place, registry):
+        facts = {"network": "local/gains", "label": "t", "train": {"labels": True}}
+        weights = {**load_file(place / "gains.safetensors"), "offset": torch.zeros(1)}
+        return Published(weights, facts, {"data": "images:root=nowhere"}, shape=(2, 3, 3), classes=5)
+
+
+def test_a_format_of_a_plugin_needs_no_data_where_it_knows_the_shape(host, tmp_path):
+    (tmp_path / "in").mkdir()
+    save_file({"gain": torch.ones(2)}, tmp_path / "in" / "gains.safetensors")
+    host.registry.network("gains", Gains)
+    host.registry.format("gained", Gained)
+    run = convert(host, tmp_path / "in", tmp_path / "run")
+    assert (run.spec.event_shape, run.spec.classes) == ((2, 3, 3), 5)
+    with pytest.raises(ConfigError, match="is a format that is taken in alone"):
+        write(host, run, tmp_path / "out", "gained")
+    assert not (tmp_path / "out").exists()
+    host.registry.format("again", Gained)
+    with pytest.raises(ConfigError, match=r"could be in the formats local/again and local/gained; say which"):
+        convert(host, tmp_path / "in", tmp_path / "other")
+    assert convert(host, tmp_path / "in", tmp_path / "other", format="again").spec == run.spec

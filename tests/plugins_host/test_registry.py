@@ -280,3 +280,57 @@ def test_the_root_exports_what_it_names():
     assert callable(fokker.component)
     with pytest.raises(AttributeError, match="module 'fokker' has no attribute 'nothing'"):
         _ = fokker.nothing
+
+
+def plugins(*providers):
+    """A registry in which each plugin provides the grid `halves`."""
+    whole = Registry()
+    for distribution, plugin in providers:
+        one = Registry(Provider(distribution, plugin, "1.0"))
+        one.grid("halves", Halves)
+        whole.merge(one)
+    return whole
+
+
+def test_a_plugin_s_own_name_qualifies_too():
+    whole = plugins(("fokker-foo", "foo"), ("bar", "other"))
+    assert whole.get("grid", "foo/halves").qualified == "fokker-foo/halves"
+    assert whole.get("grid", "other/halves").qualified == "bar/halves"
+    assert whole.get("grid", "Foo/halves") is whole.get("grid", "fokker-foo/halves")
+
+
+def test_a_distribution_comes_before_a_plugin_of_its_name():
+    whole = plugins(("fokker-foo", "foo"), ("foo", "p"))
+    assert whole.get("grid", "foo/halves").provider.distribution == "foo"
+
+
+def test_two_plugins_of_one_name_are_told_apart_by_their_distributions():
+    whole = plugins(("a", "foo"), ("b", "foo"))
+    with pytest.raises(ConfigError, match=r"Several distributions have a plugin 'foo'; write a/halves or b/halves\."):
+        whole.get("grid", "foo/halves")
+
+
+def test_what_is_absent_says_why():
+    one = Registry(Provider("fokker-foo", "foo", "1.0"))
+    one.absent("grid", "thirds", "Times go by halves here; take 'halves'.")
+    whole = registry("bar")
+    whole.merge(one)
+    for name in ("thirds", "foo/thirds", "fokker-foo/thirds"):
+        with pytest.raises(ConfigError) as caught:
+            whole.get("grid", name)
+        assert str(caught.value) == f"No grid named '{name}': Times go by halves here; take 'halves'."
+    with pytest.raises(ConfigError) as caught:
+        whole.get("grid", "bar/thirds")
+    assert "Times go by halves" not in str(caught.value)
+    other = Registry(Provider("bar", "p", "1.0"))
+    other.grid("thirds", Halves)
+    whole.merge(other)
+    assert whole.get("grid", "thirds").qualified == "bar/thirds"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"), [("gird", "a", "b"), ("grid", "A", "b"), ("grid", "a", " "), ("grid", "a", "b\nc")]
+)
+def test_a_malformed_absence_is_refused(kind, name, reason):
+    with pytest.raises(PluginError, match="absent"):
+        Registry().absent(kind, name, reason)

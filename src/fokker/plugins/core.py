@@ -82,6 +82,7 @@ def fokker_register(registry: "Registry") -> None:
     registry.grid("knots", "fokker.grid:Knots", summary="The table's own levels.")
 
     registry.noise("independent", "fokker.noise_source:Independent", summary="Every draw is independent of all others.")
+    registry.format("weights", "fokker.run.weights:Weights", summary="A file of weights that a network knows.")
 
     registry.recipe("demo", "fokker:recipes/demo.toml", summary="The digits of 'fokker demo'.")
     registry.recipe("demo-roll", "fokker:recipes/demo-roll.toml", summary="The swiss roll of 'fokker demo'.")

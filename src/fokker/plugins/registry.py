@@ -2,7 +2,8 @@
 
 A plugin registers a lazy reference, `"package.module:Class"`, and one line that says what it is; the class is imported
 when it is first used. A name belongs to a distribution: `fokker-foo/heun` always means one component, and the bare
-`heun` means fokker's own or else the only one there is. Nothing shadows anything.
+`heun` means fokker's own or else the only one there is. The plugin's own name will do for its distribution's, where no
+distribution has it: `foo/heun`. Nothing shadows anything.
 """
 
 import re
@@ -18,6 +19,7 @@ from fokker.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
     from fokker.data import DataSource, Transform
+    from fokker.format import Format
     from fokker.grid import Grid
     from fokker.label import Label
     from fokker.metric import Metric
@@ -59,6 +61,7 @@ INTERFACES = {
     "data": "fokker.data:DataSource",
     "transform": "fokker.data:Transform",
     "metric": "fokker.metric:Metric",
+    "format": "fokker.format:Format",
 }
 """The interface that a component of each kind implements; its class attribute `kind` says the same."""
 
@@ -239,6 +242,7 @@ class Registry:
     failed: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     _entries: dict[tuple[str, str], list[Entry]] = field(default_factory=dict, init=False, repr=False)
+    _absent: dict[tuple[str, str], list[tuple[Provider, str]]] = field(default_factory=dict, init=False, repr=False)
 
     def perturbation(self, name: str, target: "str | type[Perturbation]", *, summary: str = "") -> None:
         """Register a perturbation.
@@ -309,6 +313,10 @@ class Registry:
         """Register a metric; arguments and errors as for `perturbation`."""
         self._add("metric", name, target, summary)
 
+    def format(self, name: str, target: "str | type[Format]", *, summary: str = "") -> None:
+        """Register a format of stored models, for `fokker convert`; arguments and errors as for `perturbation`."""
+        self._add("format", name, target, summary)
+
     def recipe(self, name: str, target: str, *, summary: str = "") -> None:
         """Register a recipe: a complete configuration, shipped inside the plugin's package.
 
@@ -353,6 +361,25 @@ class Registry:
         """The suffixes that plugins write, sorted."""
         return sorted(f".{name}" for kind, name in self._entries if kind == _SINKS)
 
+    def absent(self, kind: str, name: str, reason: str) -> None:
+        """Say why there is no component of a name that a user may well look for.
+
+        A plugin that wraps a library says so of the parts that it leaves out. The name stays free.
+
+        Args:
+            kind: One of `KINDS`.
+            name: In kebab-case.
+            reason: One sentence: why there is none, and what to take instead.
+
+        Raises:
+            PluginError: If the kind is none, the name is malformed, or the reason is not one line.
+        """
+        if kind not in KINDS or not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise PluginError(f"{kind} {name!r} cannot be absent: give a kind, and a name in kebab-case.")
+        if not reason.strip() or "\n" in reason:
+            raise PluginError(f"{kind} '{name}' is absent for no reason; give one, in one line.")
+        self._absent.setdefault((kind, name), []).append((self.provider, reason.strip()))
+
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Everything registered, of one kind or of all, ordered by kind and name.
 
@@ -380,18 +407,25 @@ class Registry:
 
         Args:
             kind: One of `KINDS`.
-            name: Its name, bare or qualified with its distribution; `_` is taken for `-`.
+            name: Its name, bare or qualified with its distribution or its plugin; `_` is taken for `-`.
 
         Raises:
-            ConfigError: If there is none of this name, or if a bare name could mean several.
+            ConfigError: If there is none of this name, saying why if that was told, or if it could mean several.
         """
         kind = self._kind(kind)
         distribution, slash, bare = name.rpartition("/")
         bare = bare.replace("_", "-")
         if slash:
-            for entry in self._entries.get((kind, bare), ()):
+            provided = self._entries.get((kind, bare), [])
+            for entry in provided:
                 if entry.provider.distribution == canonical(distribution):
                     return entry
+            of_plugin = [entry for entry in provided if canonical(entry.provider.plugin) == canonical(distribution)]
+            if len(of_plugin) == 1:
+                return of_plugin[0]
+            if of_plugin:
+                spelled = " or ".join(sorted(entry.qualified for entry in of_plugin))
+                raise ConfigError(f"Several distributions have a plugin '{distribution}'; write {spelled}.")
             raise self._not_found(kind, name)
         entry_ = self._bare(kind, bare)
         if entry_ is not None:
@@ -442,6 +476,8 @@ class Registry:
                         )
         for key, entries in other._entries.items():
             self._entries.setdefault(key, []).extend(entries)
+        for key, reasons in other._absent.items():
+            self._absent.setdefault(key, []).extend(reasons)
 
     def __iter__(self) -> Iterator[Entry]:
         """All entries, ordered by kind and name."""
@@ -479,6 +515,10 @@ class Registry:
         return entries[0] if len(entries) == 1 else None
 
     def _not_found(self, kind: str, name: str) -> ConfigError:
+        qualifier, _, bare = name.rpartition("/")
+        for provider, reason in self._absent.get((kind, bare.replace("_", "-")), ()):
+            if canonical(qualifier) in ("", provider.distribution, canonical(provider.plugin)):
+                return ConfigError(f"No {kind} named '{name}': {reason}")
         known = self.names(kind)
         elsewhere = [k for k, n in self._entries if n == name.replace("_", "-") and k != kind]
         if elsewhere:

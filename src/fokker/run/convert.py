@@ -1,31 +1,32 @@
-"""Runs out of published weights: a file that somebody else's program wrote becomes a run that fokker samples.
+"""Runs out of what other programs stored, and the other way round.
 
-What a file means, the networks say (`fokker.network.Network.published`), so that a plugin's network brings its own
-published weights along. No code of the file is run.
+What a file or folder means, a format says (`fokker.format.Format`); here a run is made of it, or it of a run. No code
+of a file is run.
 """
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fokker.errors import ConfigError, FokkerError, PluginError, RunError
-from fokker.network import DataSpec, Published
+from fokker.config import build
+from fokker.errors import ConfigError, DataError, RunError
+from fokker.format import Format
+from fokker.network import DataSpec
+from fokker.partial import cannot_write
 from fokker.plan import fit, read_tables, resolve, spec_of
-from fokker.plugins.registry import one_line
 from fokker.run import checkpoint as checkpoints
 from fokker.run.checkpoint import Checkpoint
 from fokker.run.folder import Run, create, refuse_taken
+from fokker.run.weights import read
 
 if TYPE_CHECKING:
     from fokker.plugins.host import Host
-    from fokker.plugins.registry import Registry
 
-__all__ = ["convert", "read"]
+__all__ = ["convert", "read", "write"]
 
 _NAMED = 4
 """Tensors that a message names at most."""
@@ -41,39 +42,50 @@ def convert(
     sets: Sequence[str] = (),
     shape: tuple[int, ...] | None = None,
     force: bool = False,
+    format: str | None = None,
 ) -> Run:
     """Make a run with published weights as its checkpoint of step 0, from which a training can go on.
 
-    The plan has four layers, each over the one before: what the published sampler took, a recipe or TOML file, what the
-    tensors of the file say, and options and single values.
+    The plan has four layers, each over the one before: what the published sampler took, a recipe or TOML file, what is
+    stored, and options and single values.
 
     Args:
-        host: The plugins, whose networks are asked.
-        file: The published weights.
+        host: The plugins, whose formats are asked.
+        file: What another program stored, a file or a folder.
         out: The run's folder.
         source: A recipe's name or a TOML file.
         options: Specs by kind.
         sets: Single values such as `network.recentre=false`.
         shape: Shape of one example; that of the plan's data unless given, which need not be there then.
         force: Replace the run that is there.
+        format: The format's spec; the one that recognises it unless given.
 
     Raises:
-        ConfigError: If no network knows the file, or if the plan cannot be put together.
+        ConfigError: If no format or network knows it, or if the plan cannot be put together.
         RunError: If the file cannot be read, or does not fit the network, tensors named.
     """
     refuse_taken(out, force=force)
-    found = _recognised(host.registry, read(file), file)
+    found = _format(host, file, format).read(file, host.registry)
     train = {**read_tables(host.registry, source).get("train", {}), **found.facts.get("train", {})}
     tables = {**found.defaults, **read_tables(host.registry, source), **found.facts, "train": train}
     plan = resolve(host.registry, tables, options, sets)
     count = 0
+    examples = None
     if shape is None:
-        examples = plan.data.open("train")
+        try:
+            examples = plan.data.open("train")
+        except DataError:
+            if found.shape is None:
+                raise
+            shape = found.shape  # what is stored knows it as well, so that the data may come later
+    if examples is not None:
         plan, spec, count = fit(plan, examples), spec_of(plan, examples), len(examples)
     else:
+        assert shape is not None
         knots = plan.perturbation.knots
+        classes = found.classes if plan.train.labels else None
         condition = {} if found.condition is None else found.condition(shape)
-        spec = DataSpec(shape, condition=condition, levels=None if knots is None else len(knots))
+        spec = DataSpec(shape, classes, condition=condition, levels=None if knots is None else len(knots))
     backbone = plan.model(spec).backbone
     _put(backbone, found.weights, file)
     tensors = {"weights": backbone.state_dict(), "optimizer": {}}
@@ -89,60 +101,73 @@ def convert(
     return run
 
 
-def read(file: Path) -> Any:
-    """Read a file of weights without running code from it.
+def write(
+    host: "Host",
+    run: Run,
+    out: Path,
+    format: str,
+    *,
+    checkpoint: str | None = None,
+    raw_weights: bool = False,
+    force: bool = False,
+) -> None:
+    """Store the trained model of a run as another program does.
+
+    It is written beside its place and then moved there, whole or not at all.
 
     Args:
-        file: A .safetensors file, or one that PyTorch wrote.
-
-    Returns:
-        A dictionary of tensors, or whatever was saved: dictionaries, lists, tensors, numbers and texts.
+        host: The plugins, which have the formats.
+        run: The run.
+        out: The file or folder.
+        format: The format's spec.
+        checkpoint: A step, or a checkpoint's name; the last one unless given.
+        raw_weights: Take the weights themselves, not their moving average.
+        force: Replace what is there, if it is in this format.
 
     Raises:
-        RunError: If there is no such file, if it is damaged, or if it holds more than such values.
+        ConfigError: If the format cannot be written, or has no place for a part of the plan.
+        RunError: If there is something already, or if it cannot be written.
     """
-    if not file.is_file():
-        raise RunError(f"There is no file {file}; give the published weights, .safetensors or a PyTorch file.")
+    made: Format = build(host, "format", format)
+    if out.exists() or out.is_symlink():
+        if not force:
+            raise RunError(f"{out} is there already: choose another --out, or give --force to replace it.")
+        if out.is_dir() and any(out.iterdir()) and not made.recognises(out):
+            raise RunError(f"{out} is a folder of something else, which is not replaced; choose another --out.")
+    group = "weights" if raw_weights or not run.plan.train.ema else "ema"
+    tensors = checkpoints.load(run.checkpoint(checkpoint), group).tensors[group]
+    beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        if "unsupported global" not in str(error).lower():  # a function or class by name, which would be called
-            raise RunError(f"{file} is neither .safetensors nor a file that PyTorch wrote; is it whole?") from None
-        raise RunError(
-            f"{file} holds more than tensors, numbers and texts, and fokker runs no code from a file; save the "
-            "network's state_dict alone."
-        ) from None
-    except Exception as error:  # readers stumble over foreign bytes in any way there is
-        reason = one_line(error).rstrip(".")
-        raise RunError(f"{file} cannot be read: {reason}; is it whole?") from None
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made.write(beside, host.registry, run.plan, run.spec, tensors)
+        if out.is_dir() and not out.is_symlink():
+            shutil.rmtree(out)
+        os.replace(beside, out)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        beside.unlink(missing_ok=True)
 
 
-def _recognised(registry: "Registry", content: Any, file: Path) -> Published:
-    """What the first network finds that knows the file."""
-    known, failed = [], []
-    for entry in registry.entries("network"):
-        try:
-            cls = entry.load()
-        except PluginError as error:  # told only if nobody else knows the file
-            failed.append(str(error))
-            continue
-        if "published" in vars(cls):
-            known.append(entry.written)
-        try:
-            published: Published | None = cls.published(content)
-        except FokkerError:
-            raise
-        except Exception as error:  # one network that stumbles over a file keeps no other from knowing it
-            failed.append(f"{entry.written} stumbles over it ({one_line(error)}).")
-            continue
-        if published is not None:
-            return published
-    more = f" Not asked: {failed[0]}" if failed else ""
-    raise ConfigError(
-        f"No network knows the weights in {file}; published ones are taken in by {', '.join(known) or 'none'}.{more}"
-    )
+def _format(host: "Host", place: Path, spec: str | None) -> Format:
+    """The format that was asked for, or the one that recognises what is there.
+
+    Raises:
+        ConfigError: If there is none, or more than one.
+    """
+    if spec is not None:
+        named: Format = build(host, "format", spec)
+        return named
+    found = {entry.written: entry.load()() for entry in host.registry.entries("format")}
+    fitting = [name for name, each in found.items() if each.recognises(place)]
+    if len(fitting) == 1:
+        known: Format = found[fitting[0]]
+        return known
+    if fitting:
+        raise ConfigError(f"{place} could be in the formats {' and '.join(fitting)}; say which with --format.")
+    raise ConfigError(f"{place} is in no format that can be taken in; there are {', '.join(found)}.")
 
 
 def _put(module: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:

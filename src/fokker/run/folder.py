@@ -23,7 +23,7 @@ import torch
 
 import fokker
 from fokker.errors import ConfigError, RunError
-from fokker.label import Index
+from fokker.label import Label
 from fokker.network import DataSpec
 from fokker.partial import write_text
 from fokker.plan import Plan, resolve, width_of
@@ -109,14 +109,15 @@ class Run:
         if rule is None:
             return self
         label, network = self.plan.label, self.plan.network
-        if not isinstance(label, Index):
+        if "between" not in {f.name for f in dataclasses.fields(label)}:  # type: ignore[arg-type]
             raise ConfigError(
                 f"--between is for networks that are told the level of a table, and {self.path} was trained with "
                 f"{type(label).__name__}, which exists at all times; leave it out."
             )
         if rule == "interpolate" and network.reads_levels:
             raise ConfigError(f"{type(network).__name__} has a row for each level, no fractions; use --between round.")
-        plan = dataclasses.replace(self.plan, label=dataclasses.replace(label, between=rule))
+        told: Label = dataclasses.replace(label, between=rule)  # type: ignore[type-var]
+        plan = dataclasses.replace(self.plan, label=told)
         return dataclasses.replace(self, plan=plan)
 
     def label(self, label: int | Literal["none"] | None, classes: int | None = None) -> int | None:

@@ -93,6 +93,11 @@ KINDS: Mapping[str, Kind] = {
         ("scale=0.1",),
     ),
     "metric": Kind("The distance of means and standard deviations.", ("fokker show metric $name",), ("spread=0.0",)),
+    "format": Kind(
+        "A numpy archive of the tensors and the plan.",
+        (_TRAIN, "fokker convert runs/roll --out roll.npz --format $name"),
+        ("compressed=True",),
+    ),
     "recipe": Kind(
         "The swiss roll by denoising score matching.",
         ("fokker plan $name", "fokker train $name --out runs/roll"),

@@ -28,6 +28,7 @@ _MODULES = (
     "sources",
     "transforms",
     "metrics",
+    "formats",
     "models",
     "recipes",
 )
