@@ -87,7 +87,7 @@ def test_notes_of_the_data_are_shown(host, tmp_path):
 
 def test_what_is_fitted_reads_a_bounded_number_of_values(host):
     plan = resolve(host.registry, options={"data": "noted"})
-    large = Counted(60, shape=(1 << 23,))
+    large = Counted(60, shape=(1, 1 << 23))
     fitted = fit(plan, large)
     assert [len(index) for index in large.asked] == [8] and fitted.data.transforms[0].mean is not None
 
