@@ -33,7 +33,9 @@ def check_column(schema: pa.Schema, column: str, value: Value, where: str) -> No
     if isinstance(value, Picture):
         picture = pa.types.is_struct(stored) and any(stored.field(i).name == "bytes" for i in range(stored.num_fields))
         if not (picture or _is_bytes(stored)):
-            raise DataError(f"{where}: the column '{column}' holds {kind}, no pictures: name another, or array={column}.")
+            raise DataError(
+                f"{where}: the column '{column}' holds {kind}, no pictures: name another, or array={column}."
+            )
         return
     while _is_list(stored):
         stored = _plain(stored.value_type)

@@ -16,7 +16,7 @@ from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patte
 
 from fokker.component import component
 from fokker.data import DataSource, Examples, Split, Transform
-from fokker.errors import DataError
+from fokker.errors import ConfigError, DataError
 from fokker_data.pictures import Mode, Resize
 from fokker_data.transforms import Range, Standardise
 from fokker_datasets.files import stamps
@@ -47,10 +47,10 @@ class HuggingFace(DataSource):
         mode: What pictures are converted to; `rgb` and `grey` drop an alpha channel.
         resize: How a picture is brought to `size`: `crop` scales it to cover the frame and cuts what stands over at
             the longer sides, `stretch` changes its proportions, `none` demands that it fits.
-        shape: Shape that the numbers of an example are brought to; none: their own.
+        shape: Shape that the numbers of an example are brought to, of `array` only; none: their own.
         streaming: Whether Parquet and Arrow are read in place, some row groups at a time; otherwise `datasets` maps
             them into memory, for which it writes Parquet into its cache as Arrow.
-        together: Number of row groups that are in memory and mixed at a time, in streaming.
+        together: Number of row groups, or record batches, that are in memory and mixed at a time, in streaming.
         skip: Whether broken files and rows are left out and counted; every example is decoded once to find them.
         test_share: Share of rows in the test split where the data has none of its own, spread evenly, in [0, 1).
         transforms: Applied in this order on the way to the model; unless given `range` for pictures, and `standardise`
@@ -72,7 +72,6 @@ class HuggingFace(DataSource):
     transforms: tuple[Transform, ...] | None = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
-        self._columns()
         if self.transforms is None:
             usual = Standardise() if self.image is None else Range(-1.0, 1.0)
             object.__setattr__(self, "transforms", (usual,))
@@ -81,12 +80,15 @@ class HuggingFace(DataSource):
         """Open a split; without `skip` no example is decoded but the first.
 
         Raises:
+            ConfigError: If it is not one of pictures and numbers that is asked for, or a field has no effect on it.
             DataError: If there is no such file or column, or a file is broken and `skip` is not given.
         """
+        columns = self._columns()
         found = _found(self.path)
         own = found.own_test
+        self._refuse_idle(found)
         files = found.test if split == "test" and own else found.train
-        key = (found.kind, self.path, files, split if own else "train", self.streaming, self.skip, self._columns())
+        key = (found.kind, self.path, files, split if own else "train", self.streaming, self.skip, columns)
         store, seen = _looked_through(*key, stamps(files))
         return examples_of(
             store,
@@ -96,6 +98,18 @@ class HuggingFace(DataSource):
             together=self.together,
             where=self.path,
         )
+
+    def _refuse_idle(self, found: "_Found") -> None:
+        """Refuse fields that have no effect on what was found."""
+        pictures = found.kind == "imagefolder"
+        idle = {
+            "streaming": (pictures and not self.streaming, "on a folder of pictures, which are read one by one"),
+            "together": (pictures or not self.streaming, "where any example is near: all are mixed"),
+            "test_share": (found.own_test, "beside the test split that the data has"),
+        }
+        for name, (without_effect, why) in idle.items():
+            if without_effect and getattr(self, name) != getattr(type(self), name):
+                raise ConfigError(f"HuggingFace.{name} has no effect {why}: leave it out.")
 
     def _columns(self) -> Columns:
         value = value_of(

@@ -81,6 +81,7 @@ class Survey:
         labels: Class of every row of each block, -1 where it is broken.
         whole: Whether a row is whole, for each row of each block.
         broken: What is said of the first broken rows.
+        looked: Whether every row was looked at.
     """
 
     shape: tuple[int, ...]
@@ -88,6 +89,7 @@ class Survey:
     labels: tuple[NDArray[np.int32], ...]
     whole: tuple[NDArray[np.bool_], ...]
     broken: tuple[str, ...]
+    looked: bool
 
     @property
     def count(self) -> int:
@@ -136,7 +138,7 @@ def survey(store: Store, skip: bool, shape: tuple[int, ...] | None = None) -> Su
                 _look(store, found, block, range(first, min(first + _CHUNK, size)), shape)
     if shape is None or not any(w.any() for w in found.whole):
         raise DataError((found.said or list(store.lost) or ["There are no rows."])[0])
-    return Survey(shape, classes, tuple(labels), tuple(found.whole), tuple(found.said))
+    return Survey(shape, classes, tuple(labels), tuple(found.whole), tuple(found.said), skip)
 
 
 def _rows(whole: Sequence[NDArray[np.bool_]]) -> Iterator[tuple[int, int]]:
@@ -175,7 +177,9 @@ def _classes(store: Store, found: _Findings) -> tuple[list[NDArray[np.int32]], i
                 codes[row] = label
                 highest = max(highest, label)
             else:
-                said = "has no label" if label is None else f"has the label {label!r}, labels are whole numbers 0, 1, ..."
+                said = (
+                    "has no label" if label is None else f"has the label {label!r}, labels are whole numbers 0, 1, ..."
+                )
                 found.broken(block, [row], DataError(f"{store.name(block, row)} {said}: {MEND}"))
                 continue
             kinds.add(isinstance(label, str))
@@ -233,7 +237,7 @@ class StoredRows(Examples):
     ) -> None:
         self.event_shape = found.shape
         self.classes = found.classes
-        self.notes = _notes(store, found)
+        self.notes = _notes(store, found) if found.looked else ()
         self.blocks = None if store.near else Blocks(tuple(len(rows) for _, rows in kept), together)
         self._store, self._kept, self._labels = store, kept, found.labels
         self._ends = np.cumsum([len(rows) for _, rows in kept])
@@ -269,7 +273,7 @@ class StoredRows(Examples):
 def _notes(store: Store, found: Survey) -> tuple[str, ...]:
     said = [*store.lost, *found.broken]
     if not said:
-        return ()
+        return (f"skip=true left out nothing: all of {sum(store.sizes):,} rows are whole.",)
     counts = [(len(store.lost), "file"), (found.count, "row")]
     what = " and ".join(f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n)
     shown = " ".join(text.removesuffix(MEND).rstrip(": ") + ";" for text in said[:_NAMED]).rstrip(";")

@@ -85,7 +85,9 @@ class _Tables(Store):
             return self._table(block, columns)
         except (pa.ArrowException, OSError, EOFError) as error:
             last = self.sizes[block] - 1
-            raise DataError(f"{self.name(block, 0)} to {last} further cannot be read ({_line(error)}): {MEND}") from error
+            raise DataError(
+                f"{self.name(block, 0)} to {last} further cannot be read ({_line(error)}): {MEND}"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_recent": OrderedDict()}
@@ -232,7 +234,7 @@ class Held(_Tables):
 
     def read(self, block: int, rows: Sequence[int], shape: tuple[int, ...] | None) -> NDArray[np.float32]:
         """Some rows."""
-        table = self._data.take(rows) if isinstance(self._data, pa.Table) else self._data[list(rows)]
+        table = self._data.take(list(rows)) if isinstance(self._data, pa.Table) else self._data[list(rows)]
         column = Column(table.column(self._columns.name), self._columns.value, Path(self._where))
         return column.read(range(len(rows)), shape, lambda i: self.name(block, rows[i]))
 

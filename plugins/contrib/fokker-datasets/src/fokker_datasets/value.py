@@ -1,7 +1,7 @@
 """What an example is made of: the bytes of a picture, or numbers, as float32 of one shape.
 
-    Picture    values in [0, 1], (channels, height, width)
-    Numbers    values as they are stored, in their own shape or in one that is given
+Picture    values in [0, 1], (channels, height, width)
+Numbers    values as they are stored, in their own shape or in one that is given
 """
 
 from abc import ABC, abstractmethod
