@@ -259,7 +259,8 @@ class StoredRows(Examples):
         x = np.empty((len(wanted), *self.event_shape), np.float32)
         label = np.empty(len(wanted), np.int64)
         places = np.searchsorted(self._ends, wanted, side="right")
-        for k in np.unique(places):
+        found, first = np.unique(places, return_index=True)
+        for k in found[first.argsort()]:  # in the order of a training, which is done with the blocks of its last window
             here = np.flatnonzero(places == k)
             block, rows = self._kept[k]
             chosen = rows[wanted[here] - (self._ends[k] - len(rows))]
