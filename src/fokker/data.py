@@ -7,8 +7,10 @@ every day. Shuffling, batching and sharding belong to whoever reads it.
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from fokker.noise import Noise
     from fokker.perturbation import Perturbation
 
-__all__ = ["Batch", "Chain", "DataSource", "Examples", "Split", "Transform"]
+__all__ = ["Batch", "Blocks", "Chain", "DataSource", "Examples", "Split", "Transform", "evenly_spread"]
+
+_SPREAD = 32  # blocks that examples which stand for all are taken from
 
 Split = Literal["train", "test"]
 
@@ -39,13 +43,39 @@ class Batch:
     cond: dict[str, "Tensor"]
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """How examples lie in their files: runs of neighbours that are read together, such as a row group or a shard.
+
+    Whoever reads in random order then mixes the examples of some blocks at a time, instead of going to another block
+    for each example.
+
+    Args:
+        sizes: Number of examples of each block, in the order of their positions.
+        together: Number of blocks whose examples are mixed at a time, at least 1: a reader keeps that many at hand.
+    """
+
+    sizes: tuple[int, ...]
+    together: int
+
+
 class Examples(ABC):
-    """An opened split: a fixed, indexed sequence of examples."""
+    """An opened split: a fixed, indexed sequence of examples.
+
+    Args:
+        event_shape: Shape of an example.
+        classes: Number of classes; None if there are no labels.
+        blocks: How examples lie in their files, if reading one alone costs as much as reading its neighbours too; None
+            if any example is as near as any other.
+        notes: What a user should know of what was found on opening, such as files left out; one line each.
+    """
 
     event_shape: tuple[int, ...]
     classes: int | None = None
     condition: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """Shapes of what a model of the data is told besides classes, by name: `fetch` gives it in `cond`, batch first."""
+    blocks: Blocks | None = None
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -65,6 +95,37 @@ class Examples(ABC):
             IndexError: If a position is behind the last example.
             DataError: If an example cannot be read; the message names the file.
         """
+
+
+def evenly_spread(examples: Examples, count: int) -> list[int]:
+    """Positions of examples that stand for all: evenly spread over the split, in increasing order.
+
+    Where examples lie in more than 32 blocks, they are spread over the examples of 32 evenly spread blocks, or of as
+    many as hold that many examples.
+
+    Args:
+        examples: The opened split.
+        count: Number of positions; all of them if there are fewer.
+    """
+    n = len(examples)
+    count = min(n, count)
+    if examples.blocks is None or len(examples.blocks.sizes) <= _SPREAD:
+        return [i * n // count for i in range(count)]
+    sizes = examples.blocks.sizes
+    starts = [0, *accumulate(sizes)]
+    few = _SPREAD
+    while True:
+        few = min(few, len(sizes))
+        chosen = [k * len(sizes) // few for k in range(few)]
+        ends = list(accumulate(sizes[b] for b in chosen))
+        if ends[-1] >= count:
+            break
+        few *= 2
+    found = []
+    for offset in (i * ends[-1] // count for i in range(count)):
+        k = bisect_right(ends, offset)
+        found.append(starts[chosen[k] + 1] - (ends[k] - offset))
+    return found
 
 
 class Transform(ABC):

@@ -9,6 +9,7 @@ import dataclasses
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from fokker import config
 from fokker.component import component
-from fokker.data import Chain, DataSource, Examples
+from fokker.data import Chain, DataSource, Examples, evenly_spread
 from fokker.errors import ConfigError, DataError, FokkerError
 from fokker.grid import Grid
 from fokker.label import Label, Time
@@ -63,7 +64,7 @@ _DEFAULTS: Mapping[str, str] = {
     "parameterization": "edm",
     "objective": "denoising",
 }
-_FIT_EXAMPLES = 50_000
+_FIT_EXAMPLES, _FIT_NUMEL = 50_000, 1 << 26
 
 
 @component
@@ -156,6 +157,7 @@ class Facts:
         examples: Number of training examples.
         event_shape: Shape of one example.
         classes: Number of classes, or None.
+        notes: What the data has to say of itself, such as files left out.
         parameters: Number of trainable parameters.
         terminal_log_snr: Log-SNR at t = 1.
         prior_kl: KL divergence of p_1 to the prior in nats, with the data taken as a Gaussian with independent
@@ -167,6 +169,7 @@ class Facts:
     examples: int
     event_shape: tuple[int, ...]
     classes: int | None
+    notes: tuple[str, ...]
     parameters: int
     terminal_log_snr: float
     prior_kl: float
@@ -308,7 +311,8 @@ def spec_of(plan: Plan, examples: Examples) -> DataSpec:
 def fit(plan: Plan, examples: Examples) -> Plan:
     """The plan with everything filled in that its transforms take from the data.
 
-    Up to 50,000 examples, evenly spread over the split, are read for it, if a transform wants any.
+    If a transform wants examples, up to 50,000 are read for it, evenly spread over the split, and no more than 2^26
+    numbers.
     """
     if not plan.data.transforms:
         return plan
@@ -324,12 +328,11 @@ def fit_chain(data: DataSource, examples: Examples, seed: int) -> Chain:
         examples: Its opened split.
         seed: The training's seed, which decides the noise of dequantisation.
     """
-    n = len(examples)
-    count = min(n, _FIT_EXAMPLES)
+    count = min(len(examples), _FIT_EXAMPLES, max(1, _FIT_NUMEL // max(1, prod(examples.event_shape))))
     chain = Chain(data.transforms)
     if not count or not any(transform.wants_examples for transform in chain.transforms):
         return chain
-    x = examples.fetch([i * n // count for i in range(count)]).x
+    x = examples.fetch(evenly_spread(examples, count)).x
     return chain.fit(x, Seeded(block_seed(seed, 0, 3)))
 
 
@@ -402,6 +405,7 @@ def check(plan: Plan) -> tuple[Facts | None, list[Problem]]:
             examples=len(examples),
             event_shape=examples.event_shape,
             classes=examples.classes,
+            notes=examples.notes,
             parameters=sum(q.numel() for q in backbone.parameters() if q.requires_grad),
             terminal_log_snr=float(p.log_snr(torch.ones((), dtype=torch.float64))),
             prior_kl=kl[0],
@@ -523,8 +527,7 @@ def _on_meta(network: Network, spec: DataSpec) -> torch.nn.Module:
 
 
 def _prior_kl(plan: Plan, examples: Examples, t: float) -> float:
-    count = min(len(examples), 2000)
-    x = examples.fetch([i * len(examples) // count for i in range(count)]).x
+    x = examples.fetch(evenly_spread(examples, 2000)).x
     y = plan.chain.forward(x, Seeded(0)).double().flatten(1)
     alpha, sigma = plan.perturbation.scales(t, y)
     prior = plan.perturbation.prior_at(t) ** 2

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from fokker.data import evenly_spread
 from fokker.noise import Seeded, block_seed
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def measure_width(chain: "Chain", examples: "Examples", seed: int = 0) -> Width 
     count = min(n, _EXAMPLES, max(16, _NUMEL // numel))
     if count < 8:
         return None
-    x = examples.fetch([i * n // count for i in range(count)]).x
+    x = examples.fetch(evenly_spread(examples, count)).x
     y = chain.forward(x, Seeded(block_seed(seed, 0, _STREAM))).flatten(1).double()
     y = y - y.mean(0)
     products = y @ y.T

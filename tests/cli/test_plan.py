@@ -57,6 +57,7 @@ def test_json(fokker, data, host):
         "examples",
         "event_shape",
         "classes",
+        "notes",
         "parameters",
         "terminal_log_snr",
         "prior_kl",

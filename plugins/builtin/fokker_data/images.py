@@ -5,27 +5,23 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
 from annotated_types import Gt, Interval
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fokker.component import component
 from fokker.data import Batch, DataSource, Examples, Split, Transform
 from fokker.errors import ConfigError, DataError
+from fokker_data.pictures import MODES, Mode, Resize, picture_size, read_picture, unreadable
 from fokker_data.stored import positions
 from fokker_data.transforms import Range
 
 __all__ = ["Images"]
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-MODES = {"grey": ("L", 1), "rgb": ("RGB", 3), "rgba": ("RGBA", 4)}
-
-Resize = Literal["none", "crop", "stretch"]
-Mode = Literal["grey", "rgb", "rgba"]
 
 
 @component
@@ -90,7 +86,7 @@ class Images(DataSource):
             return self.size
         size, asked = self.size, "size asks for"
         for path in paths:
-            found = _header_size(root / path)
+            found = _size_on_disk(root / path)
             if size is None:
                 size, asked = found, f"{root / path} has"
             if found != size:
@@ -138,38 +134,16 @@ class _ImageExamples(Examples):
     def _read(self, path: Path) -> NDArray[np.float32]:
         try:
             # Given a path, Pillow maps an uncompressed TIFF, and mixes up the pixels of one that is to be turned.
-            with path.open("rb") as file, Image.open(file) as opened:
-                x = self._values(ImageOps.exif_transpose(opened) if _orientation(opened) != 1 else opened)
-        except DataError as error:
-            raise DataError(f"{path} {error}") from None
-        except Exception as error:  # decoders raise anything on a damaged file, struct.error and SyntaxError too
-            raise _unreadable(path, error) from error
+            with path.open("rb") as file:
+                x = read_picture(file, str(path), self._mode, self._size, self._resize)
+        except OSError as error:
+            raise unreadable(str(path), error) from error
         if x.shape != self.event_shape:
             raise DataError(
                 f"{path} has {x.shape[1]}x{x.shape[2]} pixels (height x width), not {self._size[0]}x{self._size[1]}: "
                 f"it has changed since the folder was opened."
             )
         return x
-
-    def _values(self, picture: Image.Image) -> NDArray[np.float32]:
-        """A picture as (C, H, W) in [0, 1]."""
-        mode, channels = MODES[self._mode]
-        if picture.mode.startswith("I;16"):  # Pillow's own conversion to 8 bits does not scale
-            full = Image.fromarray(np.asarray(picture, np.float32) / np.float32(65535))
-            grey = np.asarray(self._resized(full)).clip(0, 1)
-            return np.stack([grey] * min(channels, 3) + [np.ones_like(grey)] * (channels == 4))
-        if picture.mode in ("I", "F"):
-            raise DataError(f"has values of no known range (mode {picture.mode}): save it with 8 or 16 bits a channel.")
-        x = np.asarray(self._resized(picture.convert(mode)), np.float32) / np.float32(255)
-        return x[None] if x.ndim == 2 else x.transpose(2, 0, 1)
-
-    def _resized(self, picture: Image.Image) -> Image.Image:
-        height, width = self._size
-        if self._resize == "crop":
-            return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
-        if self._resize == "stretch":
-            return picture.resize((width, height), Image.Resampling.BICUBIC)
-        return picture
 
 
 def _pictures(root: Path) -> list[str]:
@@ -195,26 +169,9 @@ def _in_test(path: str, test_share: float) -> bool:
     return int.from_bytes(digest, "big") < test_share * 2**64
 
 
-def _header_size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture as its EXIF orientation turns it, from its header alone."""
+def _size_on_disk(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = _orientation(picture) >= 5
-    except Exception as error:  # as in _read
-        raise _unreadable(path, error) from error
-    return (width, height) if turned else (height, width)
-
-
-def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation that is left to apply, 1 (upright) to 8; from 5 on, height and width change places."""
-    if picture.format == "TIFF":
-        return 1  # Pillow applies it by itself
-    if picture.format == "PNG" and "exif" not in picture.info:
-        return 1  # asking would decode the pixels, in search of a chunk behind them
-    return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    cause = "it is no picture of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
-    return DataError(f"{path} cannot be read as a picture ({cause or type(error).__name__}): replace or remove it.")
+        with path.open("rb") as file:
+            return picture_size(file, str(path))
+    except OSError as error:
+        raise unreadable(str(path), error) from error

@@ -62,6 +62,7 @@ def plan(ctx: click.Context, app: App, /, source: str | None, as_json: bool, tun
                     if facts.first_time < 1 - 1e-9
                     else ""
                 )
+                + "".join(f"\n# {note}" for note in facts.notes)
             )
         for problem in problems:
             click.echo(f"Problem in {problem.where}: {problem.message}", err=True)

@@ -115,6 +115,8 @@ def train_with_progress(app: App, training: "Training") -> None:
     if training.step >= total:
         app.say(f"{training.run.path} has all of its {total} steps; give a larger --steps to go on.")
         return
+    for note in training.examples.notes:
+        app.say(note)
     try:
         with progress(app, "training", total, training.step) as report:
             for state in training:

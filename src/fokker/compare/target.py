@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fokker.data import Chain, DataSource, Examples
+from fokker.data import Chain, DataSource, Examples, evenly_spread
 from fokker.errors import ConfigError
 from fokker.exact import ExactModel
 from fokker.metric import Metric
@@ -114,7 +114,7 @@ def _pool(examples: Examples, size: int | None, label: int | None, *, least: int
     total, numel = len(examples), max(1, torch.Size(examples.event_shape).numel())
     most = max(least, min(_POOL, _POOL_NUMEL // numel)) if size is None or label is not None else size
     count = min(total, most)
-    batch = examples.fetch([i * total // count for i in range(count)])
+    batch = examples.fetch(evenly_spread(examples, count))
     if label is None or "label" not in batch.cond:
         return batch.x
     x = batch.x[batch.cond["label"] == label]

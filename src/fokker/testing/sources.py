@@ -36,7 +36,7 @@ _LAW, _LAW_NUMEL, _LAW_ERRORS = (
 
 
 def _observe(source: DataSource) -> list[Any]:
-    """Size, shape, some examples in both units, and their log-determinants, of each split."""
+    """Size, shape, blocks, notes, some examples in both units, and their log-determinants, of each split."""
     seen: list[Any] = []
     for split in SPLITS.values():
         try:
@@ -50,6 +50,7 @@ def _observe(source: DataSource) -> list[Any]:
         batch = _fetch(opened, _spread(len(opened), _SOME))
         fitted = Chain(source.transforms).fit(batch.x, Seeded(0))
         seen += [len(opened), tuple(opened.event_shape), opened.classes, batch.x, *batch.cond.values()]
+        seen += [opened.blocks, opened.notes]
         seen += fitted.forward_with_log_det(batch.x, Seeded(1))
     return seen
 
@@ -125,6 +126,19 @@ def indexed(source: DataSource) -> None:
     _agree(mixed, _rows(together, order), "with the positions in another order, and repeated, a value")
     for k, position in enumerate(index):
         _agree(_fetch(opened, [position]), _rows(together, [k]), f"with position {position} fetched alone, a value")
+
+
+@suite.check(over=SPLITS)
+def blocks(source: DataSource, split: Split) -> str:
+    """Names blocks that hold its examples, each at least one, if it names any."""
+    opened = _open(source, split)
+    if opened.blocks is None:
+        raise NotApplicable("it names no blocks")
+    sizes, together = opened.blocks.sizes, opened.blocks.together
+    expect(all(size > 0 for size in sizes), f"names a block of {min(sizes)} examples: leave it out")
+    expect(sum(sizes) == len(opened), f"names blocks of {sum(sizes)} examples altogether, and has {len(opened)}")
+    expect(together > 0, f"mixes {together} blocks at a time: one is the fewest")
+    return f"{len(sizes)} blocks, {together} together"
 
 
 @suite.check

@@ -170,7 +170,7 @@ class Training:
             self.host.emit(TrainingStarted(self.run.path, s.steps))
             if self.step == 0 and s.preview_every:
                 self._preview(learner)
-        order = Order(len(self.examples), s.batch_size, s.seed)
+        order = Order(len(self.examples), s.batch_size, s.seed, self.examples.blocks)
         clock, since, skipped = time.perf_counter(), self.step, 0
         for batch in batches(self.examples, order, self.step, s.steps, learner.part, s.workers):
             gradient = learner.gradient(self.step, batch)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from fokker import component
-from fokker.data import Batch, DataSource, Examples, Transform
+from fokker.data import Batch, Blocks, DataSource, Examples, Transform
 from fokker.testing.worlds import normal
 from fokker_data.toy import Ring
 from fokker_data.transforms import Dequantise, Logit, Range
@@ -149,6 +149,11 @@ class Mistaken(Ring):
         return Ring(modes=self.modes, radius=1.1 * self.radius, std=self.std).law(perturbation)
 
 
+def in_blocks(*sizes, together=2):
+    """The source that names these blocks."""
+    return opened_as(lambda examples: setattr(examples, "blocks", Blocks(sizes, together)))
+
+
 SOUND = Bytes()
 
 MUTANTS = {
@@ -162,6 +167,9 @@ MUTANTS = {
     "reads in the order of the file": (SOUND, fetched_as(in_order_of_the_file), "indexed"),
     "scales by the maximum of the batch": (SOUND, fetched_as(batch_statistics), "indexed"),
     "gives views of what it stores": (SOUND, fetched_as(views), "owned"),
+    "forgets the last block": (in_blocks(10, 15, 5), in_blocks(10, 15), "blocks[train]"),
+    "names a block without examples": (in_blocks(30), in_blocks(30, 0), "blocks[test]"),
+    "mixes no blocks": (in_blocks(30), in_blocks(30, together=0), "blocks[train]"),
     "starts again behind the last example": (SOUND, Wrapping(), "past-the-end"),
     "has a transform that is off by one level": (SOUND, Bytes(transforms=(OffByOne(),)), "inverse"),
     "has a transform without its log-determinant": (SOUND, Bytes(transforms=(Silent(),)), "log-det"),
