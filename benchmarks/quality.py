@@ -7,7 +7,7 @@
 `flow`: the mean distance of the samples of `auto` on its own grid to where the exact probability flow takes their
 latents, for three problems, over the best of other packages: as they were recorded, and as they run here. `laws`: the
 same for mixtures made here, over the best that runs here. `noise`: the energy distance to exact draws, of `auto`
-and of samplers that draw.
+with and without noise, and of all the others.
 
 States are float32; the score is evaluated in float64 and handed to everybody, and whoever asks for it is counted.
 """
@@ -15,7 +15,7 @@ States are float32; the score is evaluated in float64 and handed to everybody, a
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from math import exp, inf, log
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ smalldiffusion 0.5.0, score_sde and edm, on each of `THREE`: 2,000 samples, seed
 
 STOCHASTIC = {10: (0.033, 0.012, 0.039), 20: (0.0048, 0.0070, 0.027)}
 """Least reweighted energy distance of their samplers that draw: 10,000 samples, seed 0. From 50 on, the floor."""
+
+Way = Callable[[Law, Tensor, int, int], Tensor]
+"""Samples of a law from latents, by a number of evaluations and a seed."""
 
 NOISY = ("auto:eta=0.5", "auto:eta=1", "sde-dpm-solver")
 
@@ -118,7 +121,7 @@ def distance(law: Law, top: float, x: Tensor) -> float:
 
 def flow(problems: Iterator[Law]) -> list[dict[str, Any]]:
     """Distances to the exact flow: a row for each problem and budget."""
-    others, rows = _others(stochastic=False), []
+    others, rows = {name: c for name, c in _contenders().items() if not c.stochastic}, []
     for law in problems:
         z = law.z.float()
         for nfe in BUDGETS:
@@ -131,32 +134,46 @@ def flow(problems: Iterator[Law]) -> list[dict[str, Any]]:
     return rows
 
 
-def energies(seeds: int, n: int = 10_000) -> list[dict[str, Any]]:
-    """Energy distances on the three problems: a row for each, each budget and each sampler."""
-    others, rows = _others(stochastic=True), []
-    ways: dict[str, Callable[[Law, Tensor, int, int], Tensor]] = {
-        **{name: (lambda law, z, nfe, seed, c=c: theirs(law, c, z, nfe, seed)) for name, c in others.items()},
-        **{name: (lambda law, z, nfe, seed, s=name: ours(law, 15.0, z, nfe, s, "auto", seed)) for name in NOISY},
-        "auto": lambda law, z, nfe, seed: ours(law, 15.0, z, nfe, seed=seed),
+def energies(seeds: int, n: int = 10_000) -> Iterator[dict[str, Any]]:
+    """Energy distances on the three problems: a row for each, each budget and each sampler, as they are measured."""
+    others = _contenders()
+    ways: dict[str, tuple[bool, Way]] = {
+        **{name: (c.stochastic, partial(theirs_of, c)) for name, c in others.items()},
+        **{name: (True, partial(ours_of, name, 15.0)) for name in NOISY},
+        **{f"auto from {top:g}": (False, partial(ours_of, "auto", top)) for top in TOPS},
     }
     for law in recorded():
         reference = law.reference(n)
         latents = [torch.randn(n, law.z.shape[1], generator=torch.Generator().manual_seed(s)) for s in range(seeds)]
         drawn = [law.model(15.0).draw(n, PerSample(100 + s, range(n), (1,))) for s in range(seeds)]
-        floor = [law.energy(x, reference) for x in drawn]
-        rows.append({"law": law.name, "nfe": 0, "what": "exact draws", "energy": sum(floor) / seeds, "each": floor})
-        for nfe in (10, 20, 50):
-            for name, way in ways.items():
+        yield _energy(law.name, 0, "exact draws", [law.energy(x, reference) for x in drawn])
+        for nfe in (5, 10, 20, 50):
+            for name, (stochastic, way) in ways.items():
+                if stochastic and nfe == 5:
+                    continue  # nobody's samples are of any use
                 each = [law.energy(way(law, z, nfe, seed), reference) for seed, z in enumerate(latents)]
-                rows.append({"law": law.name, "nfe": nfe, "what": name, "energy": sum(each) / seeds, "each": each})
-    return rows
+                yield _energy(law.name, nfe, name, each)
 
 
-def _others(stochastic: bool) -> dict[str, Contender]:
+def _energy(law: str, nfe: int, what: str, each: list[float]) -> dict[str, Any]:
+    return {"law": law, "nfe": nfe, "what": what, "energy": sum(each) / len(each), "each": each}
+
+
+def theirs_of(contender: Contender, law: Law, z: Tensor, nfe: int, seed: int) -> Tensor:
+    """`theirs`, the sampler first."""
+    return theirs(law, contender, z, nfe, seed)
+
+
+def ours_of(name: str, top: float, law: Law, z: Tensor, nfe: int, seed: int) -> Tensor:
+    """`ours` on its own grid, the sampler first."""
+    return ours(law, top, z, nfe, name, "auto", seed)
+
+
+def _contenders() -> dict[str, Contender]:
     found, missing = contenders()
     for line in missing:
         _MISSING.setdefault(line)
-    return {name: c for name, c in found.items() if c.stochastic == stochastic}
+    return found
 
 
 _MISSING: dict[str, None] = {}
@@ -228,7 +245,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.part == "noise":
-        rows = energies(options.seeds, options.samples)
+        rows = []
+        for row in energies(options.seeds, options.samples):
+            rows.append(row)
+            if not options.json:
+                each = " ".join(f"{value:.4f}" for value in row["each"])
+                print(f"{row['law']:8}{row['nfe']:5}  {row['what']:36}{row['energy']:8.4f}   {each}", flush=True)
     else:
         rows = flow(recorded() if options.part == "flow" else laws(options.latents))
     if options.plot:
@@ -236,11 +258,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"rows": rows, "missing": list(_MISSING)}))
         return
-    if options.part == "noise":
-        for row in rows:
-            each = " ".join(f"{value:.4f}" for value in row["each"])
-            print(f"{row['law']:8}{row['nfe']:5}  {row['what']:36}{row['energy']:8.4f}   {each}")
-    else:
+    if options.part != "noise":
         print_flow(rows)
     for line in _MISSING:
         print(f"not measured: {line}")
