@@ -1,5 +1,7 @@
 """Strong errors along one Brownian path, against torchsde's fine solution: the figure and the table of the docs page.
 
+What was measured lies beside the picture, as .json; without it, it is measured anew.
+
 python plugins/contrib/fokker-torchsde/figures/convergence.py docs/contrib/torchsde.png
 """
 
@@ -114,7 +116,7 @@ def main(out: Path) -> None:
         found = {}
         for title, model in worlds.items():
             print(f"\n{title}\n")
-            found[title] = measure(model)
+            found[title] = {k: (x, [float(f"{e:.2g}") for e in y]) for k, (x, y) in measure(model).items()}
         numbers.write_text(json.dumps(found, indent=1) + "\n")
     for ax, (title, errors) in zip(axes, json.loads(numbers.read_text()).items(), strict=True):
         draw(ax, errors)

@@ -10,7 +10,6 @@ from fokker_torchsde.steps import TorchSDE
 # test_steps.py holds euler and milstein to fokker's own, and log-ode to midpoint; test_strong_orders.py has all of them
 @conformance(
     TorchSDE(),
-    TorchSDE(method="srk-diagonal"),
     TorchSDE(method="euler-heun"),
     TorchSDE(method="heun"),
 )

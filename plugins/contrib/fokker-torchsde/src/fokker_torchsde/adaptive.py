@@ -63,7 +63,7 @@ class AdaptiveTorchSDE(Sampler):
             object.__setattr__(self, "refines", self.shared)
         if self.shared and not self.refines:
             raise ConfigError(
-                "AdaptiveTorchSDE.refines cannot be false with shared = true, since a sample's path would then depend on "
+                "AdaptiveTorchSDE.refines cannot be false with shared = true, where a sample's path would depend on "
                 "its batch; leave it out."
             )
 
