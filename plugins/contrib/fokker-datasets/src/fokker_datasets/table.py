@@ -151,11 +151,14 @@ class _Files(_Tables):
     def _folder(self, block: int) -> Path:
         return self._paths[self._file(block)].parent
 
+    def place(self, block: int) -> tuple[str, int]:
+        """The file's name, and the number of rows before the block."""
+        k = self._file(block)
+        return self._paths[k].name, self._starts[block] - self._starts[self._firsts[k]]
+
     def name(self, block: int, row: int) -> str:
         """The file, and the row in it."""
-        k = self._file(block)
-        number = self._starts[block] - self._starts[self._firsts[k]] + row
-        return f"{self._paths[k]}, row {number} (counted from 0),"
+        return f"{self._paths[self._file(block)]}, row {self.place(block)[1] + row} (counted from 0),"
 
 
 class ParquetFiles(_Files):
@@ -243,6 +246,10 @@ class Held(_Tables):
 
     def _folder(self, block: int) -> Path:
         return Path(self._where)
+
+    def place(self, block: int) -> tuple[str, int]:
+        """The data's name."""
+        return Path(self._where).name, 0
 
     def name(self, block: int, row: int) -> str:
         """The data, and the row in it."""
