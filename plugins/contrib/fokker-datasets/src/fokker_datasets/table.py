@@ -231,13 +231,14 @@ class Held(_Tables):
             known = ", ".join(schema.names)
             raise DataError(f"{where} has no column '{columns.label}', it has {known}: name one of them.")
         self._data, self._where = data, where
+        self._values = data if isinstance(data, pa.Table) else data.select_columns([columns.name])
         self.sizes = (len(data),)
         if not len(data):
             raise DataError(f"{where} holds no rows.")
 
     def read(self, block: int, rows: Sequence[int], shape: tuple[int, ...] | None) -> NDArray[np.float32]:
         """Some rows."""
-        table = self._data.take(list(rows)) if isinstance(self._data, pa.Table) else self._data[list(rows)]
+        table = self._data.take(list(rows)) if isinstance(self._data, pa.Table) else self._values[list(rows)]
         column = Column(table.column(self._columns.name), self._columns.value, Path(self._where))
         return column.read(range(len(rows)), shape, lambda i: self.name(block, rows[i]))
 
