@@ -6,10 +6,11 @@ Both make batches of 64 float32 tensors of the same values, in a shuffled order,
 page cache; the two take turns, and the median of the ratios of neighbouring turns is printed. The library's own ways:
 
     hf            load_dataset("parquet", streaming=True).shuffle(buffer), decoded by it, in a DataLoader
+    ... in order  load_dataset("parquet", streaming=True).with_format("torch").iter(batch_size), without a shuffle
     hf, mapped    load_dataset("parquet") in a DataLoader with shuffle
     webdataset    WebDataset(...).shuffle(buffer).decode("torchrgb") in a WebLoader
 
-Usage: python throughput.py [--rounds 7] [--workers 0]
+Usage: python throughput.py [--rounds 7] [--workers 0] [--only webdataset]
 """
 
 import argparse
@@ -102,6 +103,14 @@ def hugging_face(file, column, workers, streaming):
     return epoch
 
 
+def in_order(file, column):
+    def epoch(k):
+        data = datasets.load_dataset("parquet", data_files=file, split="train", streaming=True).with_format("torch")
+        return sum(len(b[column]) for b in data.iter(batch_size=BATCH, drop_last_batch=True))
+
+    return epoch
+
+
 def transformed(rows):
     found = [pixels({"image": im, "label": la}) for im, la in zip(rows["image"], rows["label"], strict=True)]
     return {name: [row[name] for row in found] for name in ("image", "label")}
@@ -127,6 +136,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--only", default="", help="what the titles of the cases contain")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
@@ -141,6 +151,7 @@ def main():
         cases = {
             "hf, pictures": (f"hf:path='{p}',image=image,label=label", hugging_face(str(p), "image", w, True)),
             "hf, waves": (f"hf:path='{v}',array=wave", hugging_face(str(v), "wave", w, True)),
+            "hf, waves (library in order)": (f"hf:path='{v}',array=wave", in_order(str(v), "wave")),
             "hf, mapped, pictures": (
                 f"hf:path='{p}',image=image,label=label,streaming=false",
                 hugging_face(str(p), "image", w, False),
@@ -158,6 +169,8 @@ def main():
         print(f"{N} examples, pictures of {SIZE[0]}x{SIZE[1]}, waves of {LENGTH}; {w} workers, {asked.rounds} rounds")
         print("| source | fokker, examples/s | library, examples/s | ratio |\n| --- | --- | --- | --- |")
         for title, (spec, theirs) in cases.items():
+            if asked.only not in title:
+                continue
             mine = ours(f"{spec},test_share=0.0", w)
             rates = []
             for k in range(asked.rounds + 1):

@@ -158,15 +158,27 @@ def test_broken_rows_are_named_and_counted(source, tmp_path, form):
     assert examples.notes[0].startswith("skip=true left out 4 rows: ")
 
 
+def test_a_file_that_is_left_out_moves_no_example_of_the_others(source, shards):
+    fields = {"path": str(shards), "array": "npy", "test_share": 0.3, "skip": True}
+    before = numbers(source("webdataset", **fields).open("test"))
+    path = shards / "w-0.tar"
+    path.write_bytes(path.read_bytes()[:9_000])
+    after = numbers(source("webdataset", **fields).open("test"))
+    assert [i for i in after if i >= 10] == [i for i in before if i >= 10]
+    assert {i for i in after if i < 10} <= set(before) and len(before) > 5
+
+
 def test_leaving_out_moves_no_example_to_another_split(source, tmp_path):
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
     rows = [list(map(float, wave(i))) for i in range(40)]
-    datasets.Dataset.from_dict({"wave": rows}).to_parquet(tmp_path / "whole.parquet")
+    datasets.Dataset.from_dict({"wave": rows}).to_parquet(tmp_path / "whole" / "d.parquet")
     rows[3] = rows[21] = None
-    datasets.Dataset.from_dict({"wave": rows}).to_parquet(tmp_path / "broken.parquet")
+    datasets.Dataset.from_dict({"wave": rows}).to_parquet(tmp_path / "broken" / "d.parquet")
     for split in ("train", "test"):
         fields = {"array": "wave", "test_share": 0.3, "skip": True}
         whole, broken = (
-            numbers(source("hf", path=str(tmp_path / f"{name}.parquet"), **fields).open(split))
+            numbers(source("hf", path=str(tmp_path / name / "d.parquet"), **fields).open(split))
             for name in ("whole", "broken")
         )
         assert broken == [i for i in whole if i not in (3, 21)]

@@ -8,6 +8,7 @@ A row keeps its split whatever else is broken, and a training reads rows by posi
 the same ones.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,14 @@ from numpy.typing import NDArray
 
 from fokker.data import Batch, Blocks, Examples, Split
 from fokker.errors import DataError
-from fokker_data.stored import positions, split_rows
+from fokker_data.stored import positions
 from fokker_datasets.value import MEND
 
 __all__ = ["Store", "StoredRows", "Survey", "examples_of", "survey"]
 
 _CHUNK = 64
 """Rows that are decoded together while looking for broken ones."""
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio
 _NAMED = 3
 """Broken files and rows that a note names; the others are counted."""
 
@@ -65,6 +67,10 @@ class Store(ABC):
         Raises:
             DataError: If they cannot be read.
         """
+
+    @abstractmethod
+    def place(self, block: int) -> tuple[str, int]:
+        """Name of a block's file, without its folder, and the number of rows before the block in it."""
 
     @abstractmethod
     def name(self, block: int, row: int) -> str:
@@ -209,17 +215,29 @@ def examples_of(
     Raises:
         DataError: If the split is empty.
     """
-    chosen = split_rows(sum(store.sizes), test_share, split, where)
-    first, kept = 0, []
+    kept = []
     for block, whole in enumerate(found.whole):
-        a, b = np.searchsorted(chosen, [first, first + len(whole)])
-        rows = (chosen[a:b] - first).astype(np.int32)
-        kept.append((block, rows[whole[rows]]))
-        first += len(whole)
-    kept = [(block, rows) for block, rows in kept if len(rows)]
+        test = _in_test(*store.place(block), len(whole), test_share)
+        rows = np.flatnonzero(whole & (test if split == "test" else ~test)).astype(np.int32)
+        if len(rows):
+            kept.append((block, rows))
     if not kept:
-        raise DataError(f"{where}: no example of the {split} split is whole ({'; '.join(found.broken)})")
+        count = sum(int(w.sum()) for w in found.whole)
+        raise DataError(
+            f"{where}: the {split} split is empty ({count:,} whole examples, test_share={test_share:g}): "
+            f"{'raise' if split == 'test' else 'lower'} test_share or take the other split."
+        )
     return StoredRows(store, found, kept, together)
+
+
+def _in_test(file: str, first: int, n: int, share: float) -> NDArray[np.bool_]:
+    """Which of n neighbouring rows of a file are in the test split: a share of every run of them, to within a few.
+
+    It depends on the file's name and the row's number in it alone, so no other file moves one to another split.
+    """
+    start = int.from_bytes(hashlib.blake2b(file.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+    turn = np.arange(first, first + n, dtype=np.uint64) * np.uint64(_GOLDEN) + np.uint64(start)  # modulo 2^64
+    return turn < np.uint64(round(share * 2**64)) if share else np.zeros(n, np.bool_)
 
 
 class StoredRows(Examples):

@@ -151,11 +151,14 @@ class _Files(_Tables):
     def _folder(self, block: int) -> Path:
         return self._paths[self._file(block)].parent
 
+    def place(self, block: int) -> tuple[str, int]:
+        """The file's name, and the number of rows before the block."""
+        k = self._file(block)
+        return self._paths[k].name, self._starts[block] - self._starts[self._firsts[k]]
+
     def name(self, block: int, row: int) -> str:
         """The file, and the row in it."""
-        k = self._file(block)
-        number = self._starts[block] - self._starts[self._firsts[k]] + row
-        return f"{self._paths[k]}, row {number} (counted from 0),"
+        return f"{self._paths[self._file(block)]}, row {self.place(block)[1] + row} (counted from 0),"
 
 
 class ParquetFiles(_Files):
@@ -228,13 +231,14 @@ class Held(_Tables):
             known = ", ".join(schema.names)
             raise DataError(f"{where} has no column '{columns.label}', it has {known}: name one of them.")
         self._data, self._where = data, where
+        self._values = data if isinstance(data, pa.Table) else data.select_columns([columns.name])
         self.sizes = (len(data),)
         if not len(data):
             raise DataError(f"{where} holds no rows.")
 
     def read(self, block: int, rows: Sequence[int], shape: tuple[int, ...] | None) -> NDArray[np.float32]:
         """Some rows."""
-        table = self._data.take(list(rows)) if isinstance(self._data, pa.Table) else self._data[list(rows)]
+        table = self._data.take(list(rows)) if isinstance(self._data, pa.Table) else self._values[list(rows)]
         column = Column(table.column(self._columns.name), self._columns.value, Path(self._where))
         return column.read(range(len(rows)), shape, lambda i: self.name(block, rows[i]))
 
@@ -243,6 +247,10 @@ class Held(_Tables):
 
     def _folder(self, block: int) -> Path:
         return Path(self._where)
+
+    def place(self, block: int) -> tuple[str, int]:
+        """The data's name."""
+        return Path(self._where).name, 0
 
     def name(self, block: int, row: int) -> str:
         """The data, and the row in it."""

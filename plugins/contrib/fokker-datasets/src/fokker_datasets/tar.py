@@ -106,6 +106,10 @@ class Shards(Store):
             found.append(_number(text))
         return found
 
+    def place(self, block: int) -> tuple[str, int]:
+        """The shard's name."""
+        return self._shards[block].path.name, 0
+
     def name(self, block: int, row: int) -> str:
         """The shard and the sample's name in it, from the header before its value."""
         shard = self._shards[block]
@@ -230,4 +234,5 @@ def _files(path: Path) -> Iterator[tuple[str, int, int]]:
                 raise tarfile.ReadError(what)
     except (OSError, tarfile.TarError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        cause = "it breaks off" if cause == "empty header" else cause
         raise DataError(f"{path} is cut off, damaged or no tar ({cause}): {MEND}") from error
