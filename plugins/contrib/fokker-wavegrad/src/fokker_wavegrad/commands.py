@@ -61,7 +61,8 @@ def vocode(
       fokker vocode runs/speech a.wav b.wav --out again/
       fokker vocode runs/speech --out again/ -n 8 --grid noise-schedule --nfe 6 --griffin-lim --pictures
 
-    The distance is the log-spectral distance in dB; 'fokker show data wav' says what the spectrograms are.
+    The distance is the log-spectral distance in dB; --json tells the loudness too, the ratio of the standard deviations.
+    'fokker show data wav' says what the spectrograms are.
     """
     import time
 
@@ -90,6 +91,8 @@ def vocode(
                 raise RunError(f"What was made of {name} is not finite; take the sampler 'fokker-wavegrad/wavegrad'.")
             row: dict[str, Any] = {"name": name, "seconds": len(x) / rate}
             row["distance"] = float(log_spectral_distance(made[None], x[None], rate)[0])
+            # of a silent sound there is no such ratio; JSON has no number for it
+            row["loudness"] = float(made.std() / x.std()) if float(x.std()) else None
             write_audio(out / f"{name}.wav", made.numpy(), rate)
             columns = [(name, x.numpy()), ("from its spectrogram", made.numpy())]
             if griffin_lim:
@@ -101,7 +104,11 @@ def vocode(
                 sound_picture(columns, rate).save(out / f"{name}.png")
             rows.append(row)
             report(k + 1, name)
-    means = {key: sum(row[key] for row in rows) / len(rows) for key in ("distance", "griffin_lim") if key in rows[0]}
+    means = {}
+    for key in ("distance", "loudness", "griffin_lim"):
+        known = [row[key] for row in rows if row.get(key) is not None]
+        if known:
+            means[key] = sum(known) / len(known)
     length = sum(row["seconds"] for row in rows)
     if as_json:
         print_json({"out": str(out), "files": rows, "mean": means, "seconds": seconds, "sound": length})
