@@ -61,8 +61,7 @@ def vocode(
       fokker vocode runs/speech a.wav b.wav --out again/
       fokker vocode runs/speech --out again/ -n 8 --grid noise-schedule --nfe 6 --griffin-lim --pictures
 
-    The distance is the log-spectral distance in dB; --json tells the loudness too, the ratio of the standard deviations.
-    'fokker show data wav' says what the spectrograms are.
+    The distance is the log-spectral distance in dB. --json tells the loudness too, the ratio of standard deviations.
     """
     import time
 
