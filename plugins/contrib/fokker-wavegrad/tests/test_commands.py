@@ -62,6 +62,7 @@ def test_held_out_files_are_vocoded(run: Path, sounds: Path, tmp_path: Path):
     done = call("vocode", run, "--out", tmp_path, "-n", 2, *way, "--griffin-lim", "--pictures", "--json", "--quiet")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
+    assert told["nfe"] == 6
     for each in told["files"]:
         assert each["distance"] > each["griffin_lim"] > 0  # nothing is learned in four steps
         (file,) = sounds.rglob(f"{each['name']}.wav")

@@ -63,10 +63,12 @@ def vocode(
 
     The distance is the log-spectral distance in dB. --json tells the loudness too, the ratio of standard deviations.
     """
+    import dataclasses
     import time
 
     import torch
 
+    from fokker.model import Counted
     from fokker_wavegrad.distance import log_spectral_distance
     from fokker_wavegrad.files import write_audio
     from fokker_wavegrad.griffin_lim import griffin_lim as inverted
@@ -75,6 +77,8 @@ def vocode(
     from fokker_wavegrad.vocoder import features_of, mel_of
 
     vocoder = _vocoder(app, run, **options)
+    counted = Counted(vocoder.model)
+    vocoder = dataclasses.replace(vocoder, model=counted)
     features = features_of(vocoder.run)
     named = sounds(vocoder.run.plan.data, files, n)
     _make_room(out, [name for name, _ in named], force=force)
@@ -110,13 +114,14 @@ def vocode(
             means[key] = sum(known) / len(known)
     length = sum(row["seconds"] for row in rows)
     if as_json:
-        print_json({"out": str(out), "files": rows, "mean": means, "seconds": seconds, "sound": length})
+        nfe = counted.rows / len(rows)
+        print_json({"out": str(out), "files": rows, "mean": means, "nfe": nfe, "seconds": seconds, "sound": length})
         return
     for row in [*rows, {"name": "mean", **means}]:
         words = f"{row['name']}  {row['distance']:.2f} dB"
         click.echo(words + (f"  Griffin-Lim {row['griffin_lim']:.2f} dB" if griffin_lim else ""))
-    nfe = len(vocoder.times) - 1 + (vocoder.final == "tweedie")
-    app.say(f"{out}: {len(rows)} sounds of {length:.1f} s in all, made in {seconds:.1f} s, NFE {nfe}")
+    nfe = counted.rows / len(rows)
+    app.say(f"{out}: {len(rows)} sounds of {length:.1f} s in all, made in {seconds:.1f} s, NFE {nfe:g}")
 
 
 @click.command("noise-schedule", short_help="Search a noise schedule of a few levels.")
