@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner, Result
+from fokker_wavegrad.files import read_audio
 from fokker_wavegrad.grids import LinearBetas, NoiseSchedule, level_times
 from fokker_wavegrad.stored import read_schedules
 
@@ -56,13 +57,17 @@ def test_sound_without_a_sample_rate_is_refused(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_held_out_files_are_vocoded(run: Path, tmp_path: Path):
+def test_held_out_files_are_vocoded(run: Path, sounds: Path, tmp_path: Path):
     way = ("--sampler", "fokker-wavegrad/wavegrad", "--grid", "linear-betas", "--nfe", 6)
     done = call("vocode", run, "--out", tmp_path, "-n", 2, *way, "--griffin-lim", "--pictures", "--json", "--quiet")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
+    assert told["nfe"] == 6
     for each in told["files"]:
         assert each["distance"] > each["griffin_lim"] > 0  # nothing is learned in four steps
+        (file,) = sounds.rglob(f"{each['name']}.wav")
+        made, sound = read_audio(tmp_path / file.name, 8000), read_audio(file, 8000)
+        assert each["loudness"] == pytest.approx(made.std() / sound.std(), rel=0.02)
         for name in (f"{each['name']}.wav", f"{each['name']}-griffin-lim.wav", f"{each['name']}.png"):
             assert (tmp_path / name).stat().st_size > 1000
     assert call("vocode", run, "--out", tmp_path, *way).exit_code == 1

@@ -53,8 +53,8 @@ def fokker_register(registry: "Registry") -> None:
     registry.sink(".wav", "fokker_wavegrad.sink:WavSink")
     for name, what in (
         ("wavegrad", "WaveGrad as published, 24 kHz; for a GPU, days."),
-        ("wavegrad-tones", "A narrow WaveGrad on tones and chirps at 8 kHz; half an hour on one CPU core."),
-        ("wavegrad-speech", "A narrow WaveGrad on a folder of speech at 8 kHz; half an hour on one CPU core."),
+        ("wavegrad-tones", "A narrow WaveGrad on tones and chirps at 8 kHz; ten minutes of one CPU core."),
+        ("wavegrad-speech", "A narrow WaveGrad on a folder of speech at 8 kHz; ten minutes of one CPU core."),
     ):
         registry.recipe(name, f"fokker_wavegrad:recipes/{name}.toml", summary=what)
 

@@ -61,12 +61,14 @@ def vocode(
       fokker vocode runs/speech a.wav b.wav --out again/
       fokker vocode runs/speech --out again/ -n 8 --grid noise-schedule --nfe 6 --griffin-lim --pictures
 
-    The distance is the log-spectral distance in dB; 'fokker show data wav' says what the spectrograms are.
+    The distance is the log-spectral distance in dB. --json tells the loudness too, the ratio of standard deviations.
     """
+    import dataclasses
     import time
 
     import torch
 
+    from fokker.model import Counted
     from fokker_wavegrad.distance import log_spectral_distance
     from fokker_wavegrad.files import write_audio
     from fokker_wavegrad.griffin_lim import griffin_lim as inverted
@@ -75,6 +77,8 @@ def vocode(
     from fokker_wavegrad.vocoder import features_of, mel_of
 
     vocoder = _vocoder(app, run, **options)
+    counted = Counted(vocoder.model)
+    vocoder = dataclasses.replace(vocoder, model=counted)
     features = features_of(vocoder.run)
     named = sounds(vocoder.run.plan.data, files, n)
     _make_room(out, [name for name, _ in named], force=force)
@@ -90,6 +94,8 @@ def vocode(
                 raise RunError(f"What was made of {name} is not finite; take the sampler 'fokker-wavegrad/wavegrad'.")
             row: dict[str, Any] = {"name": name, "seconds": len(x) / rate}
             row["distance"] = float(log_spectral_distance(made[None], x[None], rate)[0])
+            # of a silent sound there is no such ratio; JSON has no number for it
+            row["loudness"] = float(made.std() / x.std()) if float(x.std()) else None
             write_audio(out / f"{name}.wav", made.numpy(), rate)
             columns = [(name, x.numpy()), ("from its spectrogram", made.numpy())]
             if griffin_lim:
@@ -101,16 +107,21 @@ def vocode(
                 sound_picture(columns, rate).save(out / f"{name}.png")
             rows.append(row)
             report(k + 1, name)
-    means = {key: sum(row[key] for row in rows) / len(rows) for key in ("distance", "griffin_lim") if key in rows[0]}
+    means = {}
+    for key in ("distance", "loudness", "griffin_lim"):
+        known = [row[key] for row in rows if row.get(key) is not None]
+        if known:
+            means[key] = sum(known) / len(known)
     length = sum(row["seconds"] for row in rows)
     if as_json:
-        print_json({"out": str(out), "files": rows, "mean": means, "seconds": seconds, "sound": length})
+        nfe = counted.rows / len(rows)
+        print_json({"out": str(out), "files": rows, "mean": means, "nfe": nfe, "seconds": seconds, "sound": length})
         return
     for row in [*rows, {"name": "mean", **means}]:
         words = f"{row['name']}  {row['distance']:.2f} dB"
         click.echo(words + (f"  Griffin-Lim {row['griffin_lim']:.2f} dB" if griffin_lim else ""))
-    nfe = len(vocoder.times) - 1 + (vocoder.final == "tweedie")
-    app.say(f"{out}: {len(rows)} sounds of {length:.1f} s in all, made in {seconds:.1f} s, NFE {nfe}")
+    nfe = counted.rows / len(rows)
+    app.say(f"{out}: {len(rows)} sounds of {length:.1f} s in all, made in {seconds:.1f} s, NFE {nfe:g}")
 
 
 @click.command("noise-schedule", short_help="Search a noise schedule of a few levels.")

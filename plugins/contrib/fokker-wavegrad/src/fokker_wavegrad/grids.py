@@ -85,8 +85,8 @@ class NoiseSchedule(Grid):
             )
         if steps != len(self.betas) - 1:
             raise ConfigError(
-                f"This noise schedule has {len(self.betas)} levels, the last of which is the end's: {len(self.betas) - 1} "
-                f"steps, got {steps}."
+                f"This noise schedule has {len(self.betas)} levels, the last of which is the end's: "
+                f"{len(self.betas) - 1} steps, got {steps}."
             )
         return level_times(perturbation, self.betas)
 
