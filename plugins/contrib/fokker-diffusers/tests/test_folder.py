@@ -104,9 +104,7 @@ def test_a_pipeline_on_a_table(name, fokker, host, tmp_path):
     run = open_run(tmp_path / "run", host)
     assert run.spec.event_shape == (3, 8, 12)
     steps, p = scheduler.config.num_train_timesteps, run.plan.perturbation
-    torch.testing.assert_close(
-        p.tabulated[0] ** 2, scheduler.alphas_cumprod.double(), rtol=1e-4, atol=2e-7
-    )
+    torch.testing.assert_close(p.tabulated[0] ** 2, scheduler.alphas_cumprod.double(), rtol=1e-4, atol=2e-7)
     x = x_of()
     for timestep in (0, steps // 2, steps - 1):
         expected = model(x, timestep, return_dict=False)[0]
