@@ -57,7 +57,7 @@ def test_learned_variances_are_cut_off():
 
 
 def test_a_transformer_on_an_image_that_is_not_square():
-    """As its own on a square, and each patch where it belongs: here by its bias, one value for each place in a patch."""
+    """As its own on a square, and each patch where it belongs: by its bias, a value for each place in a patch."""
     spec = DataSpec((2, 8, 8), 3)
     backbone, t = built(text(DIT), spec), torch.tensor([1.0, 5.0, 9.0])
     label = {"label": torch.tensor([0, 1, 2])}
@@ -83,9 +83,9 @@ def test_a_folder_and_its_weights(tmp_path):
         assert torch.equal(backbone(x, t), model(x, t, return_dict=False)[0])
     same = Model(config=str(tmp_path / "unet" / "config.json"))
     assert same == Model(config=str(tmp_path / "unet")) and same.config.startswith("{")
-    with pytest.raises(ConfigError, match="does not fit Model.config: look at"):
+    with pytest.raises(ConfigError, match=r"does not fit Model.config: look at"):
         Model(config=text(UNET, layers_per_block=2), weights=str(tmp_path / "unet")).build(DataSpec(SHAPE))
-    with pytest.raises(ConfigError, match="There is no .*gone with weights to begin from"):
+    with pytest.raises(ConfigError, match=r"There is no .*gone with weights to begin from"):
         Model(config=text(UNET), weights=str(tmp_path / "gone")).build(DataSpec(SHAPE))
 
 

@@ -143,7 +143,8 @@ def _demand(plan: Plan, label: type, name: str) -> None:
 
 
 def _misread(plan: Plan, names: str) -> ConfigError:
+    read, perturbation = type(plan.parameterization).__name__, type(plan.perturbation).__name__
     return ConfigError(
-        f"diffusers does not read networks as {type(plan.parameterization).__name__} on {type(plan.perturbation).__name__}; "
+        f"diffusers does not read networks as {read} on {perturbation}; "
         f"train with the parameterization {names} to write it out."
     )
