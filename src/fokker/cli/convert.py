@@ -87,6 +87,7 @@ def convert(
         )
         app.say(f"{weights} is written to {out} in the format {format}.")
     else:
+        from fokker import config
         from fokker.run.convert import convert as make_run
 
         if checkpoint is not None or raw_weights:
@@ -94,5 +95,6 @@ def convert(
         run = make_run(
             app.host, weights, out, source=source, options=specs, sets=sets, shape=shape, force=force, format=format
         )
-        app.say(f"{weights} is the network {run.plan.network}; sample it with: fokker sample {out} --out samples.png")
+        name = config.to_table(app.registry, run.plan.network, "network")["name"]
+        app.say(f"{weights} is the network {name}; sample it with: fokker sample {out} --out samples.png")
     click.echo(out)

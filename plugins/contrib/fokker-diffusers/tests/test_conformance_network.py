@@ -21,14 +21,11 @@ CONDITION = {
 @pytest.mark.filterwarnings("ignore:Passing `norm_type")
 @conformance(
     Model(),
-    Model(config=text(UNET)),
     Model(config=text(UNET, num_class_embeds=4)),
-    Model(config=text(UNET, num_class_embeds=3)),
     Model(config=text(UNET, out_channels=4), variance="learned_range"),
     Model(config=text(UNET, time_embedding_type="fourier")),
     Model(config=text(UNET, time_embedding_type="learned", num_train_timesteps=20)),
     Model(config=text(DIT)),
-    Model(config=text(DIT, out_channels=4), variance="learned"),
     Model(config=text(CONDITION)),
 )
 def test_conformance(check):

@@ -43,7 +43,7 @@ ABSENT = {
         "'dpm-solver-multistep:algorithm_type=sde-dpmsolver++'."
     ),
     "cosine-dpm-solver-multistep": "its draws are those of such a tree too; take 'edm-dpm-solver-multistep'.",
-    "sa-solver": "its share of noise is a function of Python, and where that is 0 it draws in vain; take 'unipc-multistep'.",
+    "sa-solver": "its share of noise is a function of Python, and it draws where that is 0; take 'ddim:eta=0.5'.",
     "sde-ve": "it takes one step size from all of a batch; take 'pc:corrector=langevin'.",
     "ipndm": "its levels are a table of its own, whatever the grid; take 'pndm'.",
     "ddim-inverse": "it goes up, from data to noise; use 'fokker encode'.",

@@ -7,10 +7,10 @@ A scheduler works in coordinates of its own, x_s = x / c, and wants one combinat
     line    c = alpha + sigma              its sigma is sigma / (alpha + sigma), in [0, 1]
 
 Each is a change of scale alone, so that a scheduler runs on any perturbation and any grid; on a table of betas and
-diffusers' own timesteps it does what diffusers' loop does. That loop ends with a step to no noise, which is the expected
-data: in fokker the end belongs to `final`. The scheduler is told of that step, since some lower their order before it,
-and `final=tweedie` makes it. Where the scheduler clamps the expected data it is the scheduler's after all: the last state
-comes with it.
+diffusers' own timesteps it does what diffusers' loop does. That loop ends with a step to no noise, which is the
+expected data: in fokker the end belongs to `final`. The scheduler is told of that step, since some lower their order
+before it, and `final=tweedie` makes it. Where the scheduler clamps the expected data it is the scheduler's after all:
+the last state comes with it.
 """
 
 from abc import abstractmethod
@@ -197,7 +197,7 @@ class Driven(Sampler):
         }[self.coordinates]
         if not bool((scale > _LEAST * sigma).all()):
             raise ConfigError(
-                f"{type(self).__name__} goes by sigma / alpha, and where the grid begins alpha is {float(alpha[0]):.2g}; "
+                f"{type(self).__name__} goes by sigma / alpha, and alpha is {float(alpha[0]):.2g} where it begins; "
                 "take 'ddim' or 'dpm-solver-multistep', or begin later."
             )
         clean = bool(sigma[-1] == 0)

@@ -44,8 +44,8 @@ _PIPELINES = {
 class Folder(Format):
     """A pipeline's folder with a U-Net or transformer and a scheduler, or the folder of such a model alone.
 
-    The scheduler says the perturbation, the label, how the output is read, and how the pipeline samples; a model alone is
-    taken for DDPM's, which a recipe or options may correct. What has no place in fokker is refused by its name.
+    The scheduler says the perturbation, the label, how the output is read, and how the pipeline samples; a model alone
+    is taken for DDPM's, which a recipe or options may correct. What has no place in fokker is refused by its name.
     """
 
     writes: ClassVar[bool] = True
@@ -144,8 +144,8 @@ def _opened(place: Path) -> tuple[Path, dict[str, Any] | None]:
     others = [key for key in named if key not in (*_PARTS, "scheduler")]
     if others:
         raise ConfigError(
-            f"{place / _INDEX} has {few(others)}, which has no place in fokker; it can have a unet or transformer, and a "
-            "scheduler."
+            f"{place / _INDEX} has {few(others)}, which has no place in fokker; it can have a unet or transformer, "
+            "and a scheduler."
         )
     parts = [key for key in _PARTS if key in named]
     if len(parts) != 1:

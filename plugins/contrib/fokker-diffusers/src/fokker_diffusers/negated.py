@@ -16,8 +16,8 @@ __all__ = ["EDMv"]
 class EDMv(Parameterization):
     """x0 = c_skip x - c_out F(c_in x), with the factors of `edm` (Karras et al., 2022, eq. 7).
 
-    At sigma_data = 1 the output is v (Salimans & Ho, 2022), and at any other one its like in units of the data; diffusers'
-    EDM schedulers call it `v_prediction`.
+    At sigma_data = 1 the output is v (Salimans & Ho, 2022), and at any other one its like in units of the data;
+    diffusers' EDM schedulers call it `v_prediction`.
 
     Args:
         sigma_data: Standard deviation of the model's data, over all examples and dimensions.

@@ -193,14 +193,15 @@ def _told(name: str, config: Mapping[str, Any], spec: DataSpec) -> _Told:
         rows = config.get("num_embeds_ada_norm", 1000)
         if spec.classes not in (None, rows):
             raise ConfigError(
-                f"Model.config has num_embeds_ada_norm = {rows}, and the data has {spec.classes} classes; leave it out, "
-                "and it is the data's."
+                f"Model.config has num_embeds_ada_norm = {rows}, and the data has {spec.classes} classes; leave it "
+                "out, and it is the data's."
             )
         return _Told("class_labels", rows, text, whole=False)  # the row after the last is its own for no class
     whole = config.get("time_embedding_type") == "learned"
     if config.get("class_embed_type") is not None:
         raise ConfigError(
-            f"Model.config has class_embed_type = {config['class_embed_type']}, which takes no class labels; leave it out."
+            f"Model.config has class_embed_type = {config['class_embed_type']}, which takes no class labels; "
+            "leave it out."
         )
     rows = config.get("num_class_embeds")
     if spec.classes is None:
@@ -212,8 +213,8 @@ def _told(name: str, config: Mapping[str, Any], spec: DataSpec) -> _Told:
         return _Told(None, None, text, whole)
     if rows not in (spec.classes, spec.classes + 1):
         raise ConfigError(
-            f"Model.config has num_class_embeds = {rows}, and the data has {spec.classes} classes; it takes as many, or "
-            "one more for no class."
+            f"Model.config has num_class_embeds = {rows}, and the data has {spec.classes} classes; it takes as "
+            "many, or one more for no class."
         )
     return _Told("class_labels", None if rows == spec.classes else spec.classes, text, whole)
 

@@ -131,8 +131,8 @@ class PNDM(_OnTable):
     """diffusers' PNDMScheduler without Runge-Kutta steps: PLMS (Liu et al., 2022, eq. 12 and algorithm 2).
 
     Adams-Bashforth weights of steps of one length on the last four eps, in DDIM's transfer from level to level; the
-    first step is made twice, with the mean of the eps at its two ends. Steps of different lengths are weighted as if they
-    had one, which no order is claimed of.
+    first step is made twice, with the mean of the eps at its two ends. Steps of different lengths are weighted as if
+    they had one, which no order is claimed of.
     """
 
     scheduler: ClassVar[str] = "PNDMScheduler"
@@ -148,7 +148,7 @@ class PNDM(_OnTable):
         """See `Driven`."""
         if bool(ladder.alpha[0] == 0):
             raise ConfigError(
-                "PNDM has no first step where alpha = 0; take 'ddim' or 'dpm-solver-multistep', or begin the grid later."
+                "PNDM has no first step where alpha = 0; take 'ddim' or 'dpm-solver-multistep', or begin later."
             )
         scheduler = self.tabled(ladder, skip_prk_steps=True, prediction_type="epsilon")
         scheduler.prk_timesteps = ()

@@ -1,6 +1,6 @@
 """Schedulers that step on a line from data to noise, or in the log-SNR, where any coordinates will do: here the line's.
 
-On the line alpha + sigma = 1, so that alpha = 0 and sigma = 0 are both ordinary places, and lambda = log(alpha / sigma).
+On the line alpha + sigma = 1, so that alpha = 0 and sigma = 0 are both ordinary places.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -257,7 +257,7 @@ class FlowEuler(_OnLine):
 
 @component
 class FlowHeun(_OnLine):
-    """diffusers' FlowMatchHeunDiscreteScheduler: Heun's method along the line (Esser et al., 2024; Karras et al., 2022).
+    """diffusers' FlowMatchHeunDiscreteScheduler: Heun's method along the line (Karras et al., 2022).
 
     x_s = x_t + (s - t) (v_t + v_s) / 2,    v = eps - x0, v_s at the end of an Euler step
     """

@@ -18,8 +18,10 @@ __all__ = ["WRAPPED", "Meaning", "meaning_of"]
 OWN = "fokker-diffusers"
 WRAPPED: dict[str, type[Driven]] = {
     cls.scheduler: cls
-    for cls in (DDPM, DDIM, PNDM, DPMMultistep, DPMSinglestep, UniPC, DEIS, Euler, EulerAncestral, Heun, LMS, EDMEuler)
-    + (EDMMultistep, FlowEuler, FlowHeun)
+    for cls in (
+        *(DDPM, DDIM, PNDM, DPMMultistep, DPMSinglestep, UniPC, DEIS),
+        *(Euler, EulerAncestral, Heun, LMS, EDMEuler, EDMMultistep, FlowEuler, FlowHeun),
+    )
 }
 """The samplers by the schedulers that they wrap."""
 

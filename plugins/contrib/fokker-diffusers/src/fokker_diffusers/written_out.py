@@ -27,8 +27,8 @@ _WHOLE_LINE = -60.0
 def scheduler_of(plan: Plan, *, variance: str = "none") -> Any:
     """A scheduler of diffusers, for the network of a plan.
 
-    It is the one that the plan is sampled by, where that is a scheduler of diffusers; else one that anything of diffusers'
-    for such networks can be made from.
+    It is the one that the plan is sampled by, where that is a scheduler of diffusers; else a usual one for such
+    networks, from whose configuration any other can be made.
 
     Args:
         plan: The plan.
@@ -86,7 +86,7 @@ def _table(plan: Plan, p: Betas, variance: str) -> Any:
             "train with the label diffusers/timestep or index to write it out."
         )
     kinds = {Eps: "epsilon", X0: "sample", V: "v_prediction"}
-    kind = kinds.get(type(plan.parameterization))  # type: ignore[call-overload]
+    kind = kinds.get(type(plan.parameterization))
     if kind is None:
         raise _misread(plan, "eps, x0 or v")
     options: dict[str, Any] = {"num_train_timesteps": p.steps, "prediction_type": kind}
@@ -143,7 +143,8 @@ def _demand(plan: Plan, label: type, name: str) -> None:
 
 
 def _misread(plan: Plan, names: str) -> ConfigError:
+    read, perturbation = type(plan.parameterization).__name__, type(plan.perturbation).__name__
     return ConfigError(
-        f"diffusers does not read networks as {type(plan.parameterization).__name__} on {type(plan.perturbation).__name__}; "
+        f"diffusers does not read networks as {read} on {perturbation}; "
         f"train with the parameterization {names} to write it out."
     )
