@@ -1,11 +1,11 @@
 """What the sources promise, measured by the conformance kit."""
 
 import pytest
-from fokker_datasets.huggingface import HuggingFace
-from fokker_datasets.shards import WebDataset
 
 from fokker.testing import checks_for
 from fokker.testing.check import NotApplicable
+from fokker_datasets.huggingface import HuggingFace
+from fokker_datasets.shards import WebDataset
 
 # The files of an instance are made by a fixture, so the checks are found by their names here.
 NAMES = [

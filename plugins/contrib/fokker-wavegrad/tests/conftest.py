@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fokker_wavegrad.crops import generator
-from fokker_wavegrad.files import write_audio
-from fokker_wavegrad.tones import piece
-
 from fokker.plan import resolve
 from fokker.plugins.host import Host, load_plugins
 from fokker.training.loop import start
+
+from fokker_wavegrad.crops import generator
+from fokker_wavegrad.files import write_audio
+from fokker_wavegrad.tones import piece
 
 torch.set_num_threads(1)
 

@@ -7,21 +7,21 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import fokker_wavegrad
 import pytest
 import soundfile
 import torch
 from click.testing import CliRunner, Result
-from fokker_wavegrad.files import read_audio
-from fokker_wavegrad.grids import LinearBetas, NoiseSchedule, level_times
-from fokker_wavegrad.stored import read_schedules
-
 from fokker.cli.main import cli
 from fokker.errors import ConfigError
 from fokker.plugins.host import Host
 from fokker.run.folder import open_run, plugin_folder
 from fokker.table import Betas
 from fokker.training.loop import resume
+
+import fokker_wavegrad
+from fokker_wavegrad.files import read_audio
+from fokker_wavegrad.grids import LinearBetas, NoiseSchedule, level_times
+from fokker_wavegrad.stored import read_schedules
 
 P = Betas(start=1e-6, end=0.01)
 
@@ -115,10 +115,9 @@ def test_pieces_are_written(tmp_path: Path):
 
 
 def test_a_resumed_training_is_the_same(host: Host, sounds: Path, tmp_path: Path, run: Path):
-    from safetensors.torch import load_file
-
     from fokker.plan import resolve
     from fokker.training.loop import start
+    from safetensors.torch import load_file
 
     plan = open_run(run, host).plan
     table = plan.table(host.registry)

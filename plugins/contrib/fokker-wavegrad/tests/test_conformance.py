@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
+from fokker.testing import checks_for, conformance, run
+from fokker.testing.recipes import Recipe
+
 from fokker_wavegrad.grids import LinearBetas, NoiseSchedule
 from fokker_wavegrad.network import WaveGrad
 from fokker_wavegrad.objective import ContinuousLevel
 from fokker_wavegrad.sampler import ClippedAncestral
 from fokker_wavegrad.tones import Tones
 from fokker_wavegrad.wav import Wav
-
-from fokker.testing import checks_for, conformance, run
-from fokker.testing.recipes import Recipe
 
 
 @conformance(

@@ -4,14 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fokker_wavegrad.blocks import noise_level_encoding
-from fokker_wavegrad.grids import NoiseSchedule
-from fokker_wavegrad.network import WaveGrad
-from fokker_wavegrad.objective import ContinuousLevel
-from fokker_wavegrad.sampler import ClippedAncestral
-from safetensors.torch import load_file, save_file
-from torch.testing import assert_close
-
 from fokker import DataSpec, load_plugins
 from fokker.errors import ConfigError, FokkerError
 from fokker.label import Alpha
@@ -21,6 +13,14 @@ from fokker.parameterization import Eps
 from fokker.run.convert import convert
 from fokker.sampler import trajectory
 from fokker.table import Betas
+from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
+
+from fokker_wavegrad.blocks import noise_level_encoding
+from fokker_wavegrad.grids import NoiseSchedule
+from fokker_wavegrad.network import WaveGrad
+from fokker_wavegrad.objective import ContinuousLevel
+from fokker_wavegrad.sampler import ClippedAncestral
 
 NUMBERS = load_file(Path(__file__).parent / "reference" / "wavegrad_narrow.safetensors")
 WEIGHTS = {k.removeprefix("state_dict/"): v.float() for k, v in NUMBERS.items() if k.startswith("state_dict/")}

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from fokker.errors import ConfigError, DataError
+from torch.testing import assert_close
+
 from fokker_wavegrad.crops import generator
 from fokker_wavegrad.distance import log_spectral_distance
 from fokker_wavegrad.files import audio_files, read_audio, write_audio
@@ -16,9 +19,6 @@ from fokker_wavegrad.mel import LogMel
 from fokker_wavegrad.tones import Tones, piece
 from fokker_wavegrad.vocoder import mel_of
 from fokker_wavegrad.wav import Wav
-from torch.testing import assert_close
-
-from fokker.errors import ConfigError, DataError
 
 FEATURES = LogMel(8000, 64, 24)
 

@@ -96,15 +96,16 @@ class Brownian(NoiseSource):
     each sample's own: they would see the same noise as though it were new.
 
     Args:
-        digits: Decimals to which times are told apart; fewer cost less. A shorter step draws as `independent` does.
+        digits: Decimals to which times are told apart; fewer cost less, and steps add up to those of a coarser grid
+            within some such decimal only. A shorter step draws as `independent` does.
     """
 
     digits: Annotated[int, Interval(ge=3, le=12)] = _DIGITS
 
     @property
     def claims(self) -> NoiseClaims:
-        """To be a path."""
-        return NoiseClaims(path=True)
+        """To be a path, where times are told apart finely enough for steps to add up to single precision."""
+        return NoiseClaims(path=self.digits >= _DIGITS)
 
     def open(
         self,

@@ -6,7 +6,6 @@ from fokker import hookimpl
 
 if TYPE_CHECKING:
     import click
-
     from fokker.plugins.registry import Registry
 
 __all__ = ["fokker_commands", "fokker_register"]

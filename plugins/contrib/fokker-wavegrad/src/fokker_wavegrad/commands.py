@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
 from fokker.cli.app import App, pass_app
 from fokker.cli.options import ComponentType, json_option
 from fokker.cli.output import print_json
@@ -67,8 +66,8 @@ def vocode(
     import time
 
     import torch
-
     from fokker.model import Counted
+
     from fokker_wavegrad.distance import log_spectral_distance
     from fokker_wavegrad.files import write_audio
     from fokker_wavegrad.griffin_lim import griffin_lim as inverted
@@ -246,6 +245,7 @@ def _vocoder(
     from fokker.cli.way import pick_way
     from fokker.run.folder import open_run
     from fokker.training.device import pick_device
+
     from fokker_wavegrad.vocoder import Vocoder, features_of
 
     if steps is not None and nfe is not None:

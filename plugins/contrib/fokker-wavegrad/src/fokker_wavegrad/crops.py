@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from fokker import DataSource, Examples
 from fokker.data import Batch
 from fokker.errors import DataError
+from numpy.typing import NDArray
+from torch import Tensor
+
 from fokker_wavegrad.mel import LogMel
 
 if TYPE_CHECKING:

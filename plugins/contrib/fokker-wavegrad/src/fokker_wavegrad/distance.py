@@ -1,9 +1,9 @@
 """Log-spectral distance: how far two sounds are apart, phases left out."""
 
 import torch
+from fokker import ConfigError
 from torch import Tensor
 
-from fokker import ConfigError
 from fokker_wavegrad.pictures import decibels
 
 __all__ = ["DEPTH", "log_spectral_distance", "window_of"]

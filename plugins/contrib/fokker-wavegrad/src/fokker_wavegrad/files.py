@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fokker.errors import DataError, RunError
+from numpy.typing import NDArray
 
 __all__ = ["SUFFIXES", "audio_files", "read_audio", "write_audio"]
 
@@ -81,7 +80,6 @@ def write_audio(path: Path, x: Samples, sample_rate: int) -> None:
         RunError: If it cannot be written.
     """
     import soundfile
-
     from fokker.partial import Partial
 
     try:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import torch
 from annotated_types import Gt, Lt
-from torch import Tensor
-
 from fokker import ConfigError, Grid, Perturbation, component
+from torch import Tensor
 
 __all__ = ["LinearBetas", "NoiseSchedule", "level_times"]
 

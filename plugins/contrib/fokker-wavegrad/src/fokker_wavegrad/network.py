@@ -5,10 +5,10 @@ from math import prod
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Len, MultipleOf
-from torch import Tensor, nn
-
 from fokker import ConfigError, DataSpec, Network, component
 from fokker.network import Published
+from torch import Tensor, nn
+
 from fokker_wavegrad.blocks import Down, FiLM, Up
 from fokker_wavegrad.original import opened
 

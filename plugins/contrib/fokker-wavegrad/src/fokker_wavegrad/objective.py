@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
-
 from fokker import ConfigError, Noise, Objective, Perturbation, ScoreModel, component
+from torch import Tensor
 
 __all__ = ["ContinuousLevel"]
 

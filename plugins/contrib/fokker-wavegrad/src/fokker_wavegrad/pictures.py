@@ -5,12 +5,11 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from fokker.draw.picture import Picture, from_figure, from_image
+from fokker.draw.style import DENSITY, SAMPLES, axes, figure
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-
-from fokker.draw.picture import Picture, from_figure, from_image
-from fokker.draw.style import DENSITY, SAMPLES, axes, figure
 
 __all__ = ["decibels", "sound_picture", "sounds_beside"]
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from annotated_types import Gt
-from torch import Tensor
-
 from fokker import Claims, Noise, Sampler, ScoreModel, State, component
 from fokker.sampler import by_step
 from fokker_ddpm.ancestral import Ancestral
+from torch import Tensor
 
 __all__ = ["ClippedAncestral"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from fokker import ConfigError, Perturbation
 from torch import Tensor
 
-from fokker import ConfigError, Perturbation
 from fokker_wavegrad.distance import log_spectral_distance
 from fokker_wavegrad.grids import LinearBetas, level_times
 from fokker_wavegrad.vocoder import Vocoder, features_of

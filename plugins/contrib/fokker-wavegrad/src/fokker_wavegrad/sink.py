@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fokker import ConfigError
 from fokker.sink import About, WholeFileSink
+from numpy.typing import NDArray
 
 __all__ = ["WavSink"]
 

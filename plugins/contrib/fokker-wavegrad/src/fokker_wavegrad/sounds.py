@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from fokker import ConfigError, DataSource
 from numpy.typing import NDArray
 
-from fokker import ConfigError, DataSource
 from fokker_wavegrad.crops import Audio
 from fokker_wavegrad.files import audio_files, read_audio
 from fokker_wavegrad.wav import Wav, in_test

@@ -5,10 +5,10 @@ from typing import Annotated, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt
-from numpy.typing import NDArray
-
 from fokker import ConfigError, component
 from fokker.data import Split, Transform
+from numpy.typing import NDArray
+
 from fokker_wavegrad.crops import Audio, Crops, generator
 
 __all__ = ["Tones", "piece", "ramps"]

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from fokker import ConfigError, Sampler, ScoreModel
 from fokker.noise import PerSample
 from fokker.run.folder import Run
 from fokker.sampler import Final, trajectory
 from fokker.start import prior
+from torch import Tensor
+
 from fokker_wavegrad.crops import Audio
 from fokker_wavegrad.mel import LogMel
 

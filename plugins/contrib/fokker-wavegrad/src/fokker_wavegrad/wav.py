@@ -8,11 +8,11 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval
-from numpy.typing import NDArray
-
 from fokker import component
 from fokker.data import Split, Transform
 from fokker.errors import DataError
+from numpy.typing import NDArray
+
 from fokker_wavegrad.crops import Audio, Crops, generator
 from fokker_wavegrad.files import audio_files, read_audio
 
