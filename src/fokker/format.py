@@ -29,6 +29,8 @@ class Format(ABC):
     kind: ClassVar[str] = "format"
     writes: ClassVar[bool] = False
     """Whether runs can be written in it, not only made of what is."""
+    suffix: ClassVar[str] = ""
+    """How the name of what is written ends; empty where it does not matter, as for a folder."""
 
     @property
     def example(self) -> Mapping[str, Any] | None:

@@ -306,9 +306,11 @@ def test_a_run_is_written_as_a_file_of_weights(converted, fokker, tmp_path):
 
 
 def test_what_is_in_the_way_of_writing(converted, fokker, tmp_path):
-    run, out = converted.path, tmp_path / "w"
+    run, out = converted.path, tmp_path / "w.safetensors"
+    done = fokker("convert", run, "--out", tmp_path / "w.npz", "--format", "weights")
+    assert done.exit_code == 2 and "in the format weights ends in .safetensors, and --out is" in done.output
     done = fokker("convert", run, "--out", out)
-    assert done.exit_code == 2 and "say what it is to be written in with --format: weights" in done.output
+    assert done.exit_code == 2 and "say what it is to be written in with --format: " in done.output
     done = fokker("convert", run, "--out", out, "--format", "weights", "--label", "t")
     assert done.exit_code == 2 and "is a run, whose plan is what it is; leave out label." in done.output
     done = fokker("convert", run, "--out", out, "--format", "wieghts")
@@ -316,7 +318,7 @@ def test_what_is_in_the_way_of_writing(converted, fokker, tmp_path):
     out.write_text("mine")
     done = fokker("convert", run, "--out", out, "--format", "weights")
     assert done.exit_code == 1 and "is there already" in done.output and out.read_text() == "mine"
-    folder = tmp_path / "folder"
+    folder = tmp_path / "folder.safetensors"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     done = fokker("convert", run, "--out", folder, "--format", "weights", "--force")
@@ -324,7 +326,7 @@ def test_what_is_in_the_way_of_writing(converted, fokker, tmp_path):
     done = fokker("convert", tmp_path / "no.pth", "--out", tmp_path / "r", "--raw-weights", *NOWHERE)
     assert done.exit_code == 2 and "are for runs, and" in done.output
     done = fokker("convert", folder, "--out", tmp_path / "r", *NOWHERE)
-    assert done.exit_code == 2 and "is in no format that can be taken in; there are weights" in done.output
+    assert done.exit_code == 2 and "is in no format that can be taken in; there are" in done.output
 
 
 @component

@@ -129,6 +129,8 @@ def write(
         RunError: If there is something already, or if it cannot be written.
     """
     made: Format = build(host, "format", format)
+    if not out.name.endswith(made.suffix):
+        raise ConfigError(f"What is written in the format {format} ends in {made.suffix}, and --out is {out}.")
     if out.exists() or out.is_symlink():
         if not force:
             raise RunError(f"{out} is there already: choose another --out, or give --force to replace it.")
@@ -136,7 +138,7 @@ def write(
             raise RunError(f"{out} is a folder of something else, which is not replaced; choose another --out.")
     group = "weights" if raw_weights or not run.plan.train.ema else "ema"
     tensors = checkpoints.load(run.checkpoint(checkpoint), group).tensors[group]
-    beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    beside = out.with_name(f".partial-{os.getpid()}-{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         made.write(beside, host.registry, run.plan, run.spec, tensors)

@@ -34,6 +34,7 @@ class Weights(Format):
     """
 
     writes: ClassVar[bool] = True
+    suffix: ClassVar[str] = ".safetensors"
 
     def recognises(self, place: Path) -> bool:
         """Whatever is no folder: the networks say whose it is."""

@@ -120,10 +120,8 @@ def _written(format: Format, folder: Path) -> tuple[Path, Plan, DataSpec, dict[s
         for p in backbone.parameters():  # what begins at zero hides what comes before it
             p.add_(0.05 * torch.randn(p.shape, dtype=p.dtype, generator=generator))
     weights = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    for place in (folder / "written.npz", folder / "written"):
-        format.write(place, registry, plan, spec, weights)
-        if format.recognises(place):  # some go by the ending of the name
-            return place, plan, spec, weights
+    place = folder / f"written{format.suffix}"
+    format.write(place, registry, plan, spec, weights)
     return place, plan, spec, weights
 
 

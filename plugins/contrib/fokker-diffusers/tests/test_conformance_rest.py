@@ -13,7 +13,6 @@ from fokker_diffusers.negated import EDMv
     Timesteps(),
     Timesteps("dpm-solver-multistep", sigmas="karras"),
     Timesteps("euler-discrete"),
-    FlowSigmas(),
     FlowSigmas(shift=3.0),
     EDMv(),
     Folder(),

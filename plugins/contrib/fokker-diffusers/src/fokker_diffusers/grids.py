@@ -112,7 +112,8 @@ class Timesteps(Grid):
 
     def _made(self, alpha_bar: Tensor) -> Any:
         before = torch.cat([torch.ones_like(alpha_bar[:1]), alpha_bar[:-1]])
-        betas = (1 - alpha_bar / before).clamp(max=1 - 2**-24)
+        # diffusers' table is of single precision, in which these are the least and the most that leave some of either
+        betas = (1 - alpha_bar / before).clamp(min=2**-22, max=1 - 2**-24)
         more: dict[str, Any] = {}
         if self.timestep_spacing is not None:
             more["timestep_spacing"] = self.timestep_spacing
