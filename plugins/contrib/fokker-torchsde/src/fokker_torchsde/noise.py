@@ -166,8 +166,10 @@ class BrownianNoise(Noise):
         found = self._over(x, t, s)
         return self._others.integral(x, t, s) if found is None else found
 
-    def path(self, x: Tensor) -> Path:
-        """The paths, which may be asked about any stretch, any number of times."""
+    def path(self, x: Tensor) -> Path | None:
+        """The paths, which may be asked about any stretch, any number of times; None where times are too coarse."""
+        if self._digits < _DIGITS:
+            return None
 
         def asked(t: float, s: float) -> tuple[Tensor, Tensor]:
             a, b = (round(1 - time, self._digits) for time in (t, s))
