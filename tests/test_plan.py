@@ -92,6 +92,9 @@ def test_a_label_of_levels_is_sampled_on_them(registry):
     assert name(registry, on_levels.sample.grid) == "knots"
     assert check(on_levels)[1] == []
     assert name(registry, resolve(registry, {"data": "moons"}).sample.grid) == "auto"
+    # once it says what a network is told between them, any grid will do
+    between = {"data": "moons", "perturbation": "betas", "label": "index:between=round", "objective": "ddpm"}
+    assert name(registry, resolve(registry, between).sample.grid) == "auto"
 
 
 def test_a_plan_reads_back_as_itself(registry, array):

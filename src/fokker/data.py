@@ -60,22 +60,19 @@ class Blocks:
 
 
 class Examples(ABC):
-    """An opened split: a fixed, indexed sequence of examples.
-
-    Args:
-        event_shape: Shape of an example.
-        classes: Number of classes; None if there are no labels.
-        blocks: How examples lie in their files, if reading one alone costs as much as reading its neighbours too; None
-            if any example is as near as any other.
-        notes: What a user should know of what was found on opening, such as files left out; one line each.
-    """
+    """An opened split: a fixed, indexed sequence of examples."""
 
     event_shape: tuple[int, ...]
+    """Shape of an example."""
     classes: int | None = None
+    """Number of classes; None if there are no labels."""
     condition: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """Shapes of what a model of the data is told besides classes, by name: `fetch` gives it in `cond`, batch first."""
     blocks: Blocks | None = None
+    """How examples lie in their files, if reading one alone costs as much as reading its neighbours too; None if any
+    example is as near as any other."""
     notes: tuple[str, ...] = ()
+    """What a user should know of what was found on opening, such as files left out; one line each."""
 
     @abstractmethod
     def __len__(self) -> int:

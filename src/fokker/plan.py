@@ -211,7 +211,7 @@ def resolve(
     sample = dict(tables.get("sample", {}))
     # a network of levels is asked on the levels of its table, and no levels follow from noise that is a formality
     usual = ("auto", "uniform" if tables["perturbation"].get("name") == "none" else "auto")
-    if tables["label"].get("name") == "index":
+    if not _told_between(registry, tables):
         usual = ("ddim", "knots")
     sample.setdefault("sampler", defaults.get("sampler", usual[0]))
     sample.setdefault("grid", defaults.get("grid", usual[1]))
@@ -251,6 +251,17 @@ def layered(
     tables = read_tables(registry, source)
     tables.pop("run", None)
     return {**tables, **{kind: spec for kind, spec in (options or {}).items() if spec is not None}}
+
+
+def _told_between(registry: "Registry", tables: Mapping[str, Any]) -> bool:
+    """Whether the label exists between the levels of the perturbation's table; true where there is no table."""
+    try:
+        label, p = (config.build(registry, kind, tables[kind]) for kind in ("label", "perturbation"))
+        if p.knots is not None:
+            label(p, p.knots[:2].mean())
+    except FokkerError:
+        return False  # what is wrong with them is said where the plan is built
+    return True
 
 
 def _unnamed(table: Any) -> bool:

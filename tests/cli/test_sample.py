@@ -280,6 +280,8 @@ def test_the_source_of_random_numbers_has_a_name(fokker, run, tmp_path):
     assert named.exit_code == 0, named.stderr
     with safe_open(tmp_path / "named.safetensors", "pt") as file:
         assert file.metadata()["noise"] == "independent"
+    without = fokker(*options[:-1], "ddim", "--out", tmp_path / "ddim.npy", "--noise", "independent")
+    assert without.exit_code == 0 and "draws nothing on its way: --noise independent decides where" in without.stderr
     refused = fokker(*options, "--out", tmp_path / "x.npy", "--noise", "independant")
     assert refused.exit_code == 2
     assert "No noise named 'independant'. Did you mean 'independent'?" in refused.stderr

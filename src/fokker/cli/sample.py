@@ -130,6 +130,8 @@ def sample(
     if nfe is not None:
         steps = steps_for(way, named, nfe, end, steering)
     check_noise(p, way)
+    if noise is not None and not way.claims.stochastic:
+        app.say(f"{named} draws nothing on its way: --noise {noise} decides where it starts, and no more.")
     steps = settings.steps if steps is None else steps
     rule = rule.in_run(run, named, steps)
     times = rule.times(p, steps)

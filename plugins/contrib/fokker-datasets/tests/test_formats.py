@@ -112,6 +112,11 @@ def test_shards_of_their_own_are_the_test_split(source, folder):
     data = source("webdataset", path=f"{path}/w-[01].tar", test=f"{path}/w-2.tar", array="npy")
     assert (len(data.open()), len(data.open("test"))) == (20, 10)
     assert data.open("test").fetch([0]).x[0, 0] == 20
+    # a folder that has them too does not train on them
+    whole = source("webdataset", path=path, test=f"{path}/w-2.tar", array="npy")
+    assert len(whole.open()) == N - 10
+    with pytest.raises(DataError, match="holds no shards but those of test="):
+        source("webdataset", path=f"{path}/w-2.tar", test=f"{path}/w-2.tar", array="npy").open()
 
 
 @pytest.mark.parametrize(

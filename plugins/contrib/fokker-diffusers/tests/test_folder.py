@@ -298,6 +298,16 @@ def test_a_key_without_a_place_is_refused_by_its_name(key, fokker, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_network_that_is_told_timesteps_is_sampled_on_the_levels(fokker):
+    options = ("plan", "--data", "digits", "--perturbation", "betas", "--objective", "ddpm", "--json")
+    done = fokker(*options, "--label", "diffusers/timestep")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["plan"]["sample"]["grid"]["name"] == "knots"
+    done = fokker(*options, "--label", "diffusers/timestep", "--set", "sample.grid=karras")
+    assert done.exit_code == 2
+    assert "The label 'diffusers/timestep' exists on the levels" in done.output and "'--between round'" in done.output
+
+
 def test_what_else_is_refused(fokker, tmp_path):
     there = pipeline(tmp_path / "in", network(), diffusers.DDPMScheduler(**BETAS))
 

@@ -71,6 +71,8 @@ def test_held_out_files_are_vocoded(run: Path, sounds: Path, tmp_path: Path):
         for name in (f"{each['name']}.wav", f"{each['name']}-griffin-lim.wav", f"{each['name']}.png"):
             assert (tmp_path / name).stat().st_size > 1000
     assert call("vocode", run, "--out", tmp_path, *way).exit_code == 1
+    both = call("vocode", run, sounds / "2.wav", "-n", 2, "--out", tmp_path / "both", *way)
+    assert both.exit_code == 2 and "FILES are given" in both.output
     again = call("vocode", run, "--out", tmp_path, "-n", 2, *way, "--force", "--json", "--quiet")
     assert [e["distance"] for e in json.loads(again.stdout)["files"]] == [e["distance"] for e in told["files"]]
 

@@ -42,7 +42,8 @@ class WebDataset(DataSource):
         shape: Shape that the numbers of an example are brought to, of `array` only; none: their own.
         together: Number of shards that are mixed at a time.
         skip: Whether broken shards and samples are left out and counted; every sample is decoded once to find them.
-        test: The shards of the test split, as in `path`; a share of the samples in `path` unless given.
+        test: The shards of the test split, as in `path`, which are then no part of the training split; a share of the
+            samples in `path` unless given.
         test_share: That share, spread evenly, in [0, 1).
         transforms: Applied in this order on the way to the model; unless given `range` for pictures, and `standardise`
             for numbers.
@@ -90,6 +91,13 @@ class WebDataset(DataSource):
         own = self.test is not None
         where = self.test if split == "test" and self.test is not None else self.path
         files = _shards(where)
+        if self.test is not None and split == "train":
+            held_out = {file.resolve() for file in _shards(self.test)}
+            files = tuple(file for file in files if file.resolve() not in held_out)
+            if not files:
+                raise DataError(
+                    f"{self.path} holds no shards but those of test={self.test}: name others, or leave test out."
+                )
         suffixes = tuple(s.strip().lower() for s in (self.image or self.array or "").split(";"))
         label = None if self.label is None else self.label.lower()
         store, seen = _looked_through(files, value, suffixes, label, self.skip, stamps(files))

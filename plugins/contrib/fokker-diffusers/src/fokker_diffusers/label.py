@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from fokker import Label, component
+from fokker import ConfigError, Label, component
 from fokker.label import Index
 from fokker.perturbation import Perturbation
 from torch import Tensor
@@ -28,8 +28,17 @@ class Timestep(Label):
         if self.between == "floor":
             # what the rounding of sigmas in single precision has left of a level is that level
             return (Index("interpolate")(perturbation, t).double() - 1 + 1e-3).floor()
+        if self.between == "refuse" and perturbation.knots is not None:
+            try:
+                return perturbation.index(t).double() - 1
+            except ConfigError:
+                raise ConfigError(
+                    "The label 'diffusers/timestep' exists on the levels of the table only, and a time lies between "
+                    "two of them; use the grid 'knots', or 'on-levels' around another grid, or say what the network "
+                    "is told there, by '--between round' or 'diffusers/timestep:between=round'."
+                ) from None
         if self.between != "linear":
-            return Index(self.between)(perturbation, t).double() - 1
+            return Index("round" if self.between == "round" else "interpolate")(perturbation, t).double() - 1
         knots = perturbation.knots
         if knots is None:
             return Index()(perturbation, t).double()  # which says why there is none

@@ -22,9 +22,7 @@ __all__ = ["noise_schedule", "tones", "vocode"]
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the .wav files; made if missing."
 )
-@click.option(
-    "-n", "n", type=click.IntRange(min=1), default=8, show_default=True, help="Held-out files, without FILES."
-)
+@click.option("-n", "n", type=click.IntRange(min=1), help="Number of held-out files, without FILES; 8 unless given.")
 @click.option("--sampler", type=ComponentType("sampler"), help="The way down; the plan's unless given.")
 @click.option("--grid", type=ComponentType("grid"), help="Where it stops; the plan's unless given.")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of the grid; the plan's unless given.")
@@ -43,7 +41,7 @@ def vocode(
     run: Path,
     files: tuple[Path, ...],
     out: Path,
-    n: int,
+    n: int | None,
     griffin_lim: bool,
     pictures: bool,
     seed: int,
@@ -75,11 +73,13 @@ def vocode(
     from fokker_wavegrad.sounds import sounds
     from fokker_wavegrad.vocoder import features_of, mel_of
 
+    if files and n is not None:
+        raise click.UsageError("-n is a number of held-out files, and FILES are given; leave one of them out.")
     vocoder = _vocoder(app, run, **options)
     counted = Counted(vocoder.model)
     vocoder = dataclasses.replace(vocoder, model=counted)
     features = features_of(vocoder.run)
-    named = sounds(vocoder.run.plan.data, files, n)
+    named = sounds(vocoder.run.plan.data, files, n or 8)
     _make_room(out, [name for name, _ in named], force=force)
     rate, seconds = features.sample_rate, 0.0
     rows: list[dict[str, Any]] = []
