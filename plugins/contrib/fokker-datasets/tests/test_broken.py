@@ -194,6 +194,8 @@ def test_a_picture_of_another_size_is_broken(source, tmp_path):
         source("hf", **fields)
     )
     assert len(source("hf", **fields, skip=True).open()) == 3
+    said = refused(source("hf", **fields, size=(9, 9)))
+    assert "has the shape (3, 7, 5), and size=[9, 9] asks for (3, 9, 9): give resize=crop or stretch" in said
 
 
 def test_the_plan_shows_what_was_left_out(host, tmp_path):

@@ -83,7 +83,7 @@ class Column:
         for i, row in enumerate(rows):
             one = self._one(row, name(row))
             if shape is not None and one.shape != shape:
-                raise DataError(f"{name(row)} has the shape {one.shape}, the first example has {shape}: {MEND}")
+                raise self._value.misfit(name(row), one.shape, shape)
             if x is None:
                 x = np.empty((len(rows), *one.shape), np.float32)
             x[i] = one

@@ -82,8 +82,7 @@ class Shards(Store):
         for i, row in enumerate(rows):
             one = self._value.decode(self._bytes(block, shard.values, row, self._suffixes), _Name(self, block, row))
             if shape is not None and one.shape != shape:
-                name = self.name(block, row)
-                raise DataError(f"{name} has the shape {one.shape}, the first sample has {shape}: {MEND}")
+                raise self._value.misfit(self.name(block, row), one.shape, shape)
             if x is None:
                 x = np.empty((len(rows), *one.shape), np.float32)
             x[i] = one

@@ -41,6 +41,10 @@ class Value(ABC):
             DataError: If there are none.
         """
 
+    def misfit(self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> DataError:
+        """What to say of an example of another shape than the others, or than the one that was asked for."""
+        return DataError(f"{name} has the shape {found}, the first example has {wanted}: {MEND}")
+
 
 @dataclass(frozen=True)
 class Picture(Value):
@@ -64,6 +68,15 @@ class Picture(Value):
     def decode(self, data: bytes, name: str) -> NDArray[np.float32]:
         """Values in [0, 1], (channels, height, width)."""
         return read_picture(BytesIO(data), name, self.mode, self.size, self.resize)
+
+    def misfit(self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> DataError:
+        """Where a size was asked for, how to get there."""
+        if self.size is None:
+            return super().misfit(name, found, wanted)
+        return DataError(
+            f"{name} has the shape {found}, and size={list(self.size)} asks for {wanted}: give resize=crop or stretch, "
+            "or leave out what is of another size with skip=true."
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,10 @@ class Numbers(Value):
         if self.given is None:
             return x.reshape(1) if x.ndim == 0 else x
         if x.size != prod(self.given):
-            raise DataError(f"{name} has the shape {x.shape}, which is not that of {self.given}: {MEND}")
+            raise DataError(
+                f"{name} has the shape {x.shape}, which is not that of {self.given}, which the field shape asks for: "
+                f"give another shape, or {MEND}"
+            )
         return x.reshape(self.given)
 
 
