@@ -144,7 +144,10 @@ class _Backbone(nn.Module):
     def forward(self, x: Tensor, label: Tensor, cond: Mapping[str, Tensor] | None = None) -> Tensor:
         """The noise, (B, 1, L), from noisy waveforms (B, 1, L), levels (B,) and `mel`, (B, mels, L / hop)."""
         if cond is None or "mel" not in cond:
-            raise ConfigError("WaveGrad is told the mel spectrogram of every waveform, and got none.")
+            raise ConfigError(
+                "WaveGrad is told the mel spectrogram of every waveform, and got none: 'fokker vocode' and 'fokker "
+                "sample' know one for each."
+            )
         mel, level = cond["mel"].to(x.dtype), self._level_scale * label.to(x.dtype)
         if mel.shape[-1] * self._hop != x.shape[-1]:
             raise ConfigError(
