@@ -254,11 +254,10 @@ def layered(
 
 
 def _told_between(registry: "Registry", tables: Mapping[str, Any]) -> bool:
-    """Whether the label exists between the levels of the perturbation's table; true where there is no table."""
+    """Whether the label exists at all times, between the levels of a table too."""
     try:
         label, p = (config.build(registry, kind, tables[kind]) for kind in ("label", "perturbation"))
-        if p.knots is not None:
-            label(p, p.knots[:2].mean())
+        label(p, torch.tensor(0.5, dtype=torch.float64) if p.knots is None else p.knots[:2].mean())
     except FokkerError:
         return False  # what is wrong with them is said where the plan is built
     return True
