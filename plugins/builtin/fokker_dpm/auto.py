@@ -57,7 +57,8 @@ class Auto(Sampler):
     mixtures in 2 to 64 dimensions, from noise 15 and 80 times the data's width (docs/performance.md). Used with the
     grid `auto`, which has been chosen with it. Data that is much wider along a few directions than a value of it, as
     pictures are, has modes narrower than c: c = 2 data_std / spread^(1/4). Beyond a spread of 2 the orders are 2 and 4
-    from 9 steps on; up to 8 it is `unipc` of order 2, whose polynomials in log-SNR take wider steps down such data.
+    from 9 steps on; up to 8 it is `unipc` of order 2, whose polynomials in log-SNR take wider steps down such data, and
+    with noise the orders are 1 and 2.
 
     With eta > 0 it follows the reverse SDE with the share eta of its noise (`fokker_dpm.integrals`); what a step drew
     is kept when it is corrected. eta = 1 is Anderson's equation. Above eta = 0.5 the predictor has order 1 and the
